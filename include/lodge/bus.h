@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The buses: which device answers a guest's port or memory access.
+ *
+ * There are two instances, ports (64 KiB) and memory-mapped I/O. A region belongs to one device and
+ * is told offsets from its own base. An access wider than the region takes is split into
+ * little-endian pieces; one that leaves the region goes on byte by byte to whatever is next.
+ * Reads that nobody claims give all ones, writes that nobody claims vanish, as on a PC.
+ *
+ * Dispatch looks the region up, drops the bus lock, takes the device's lock, and calls. A device
+ * may raise interrupt lines and set timers there; it must not block, and must not map or unmap
+ * regions of its own lock's devices other than through bus_map() and bus_unmap() below.
+ */
+#ifndef LODGE_BUS_H
+#define LODGE_BUS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bus;
+
+struct bus_region_ops {
+	const char *name; /* for logs and counters: "uart16550" */
+	/* offset + size <= the region's size; size is 1, 2, 4 or 8 and at most width_max. */
+	uint64_t (*read)(void *dev, uint64_t offset, unsigned size);
+	void (*write)(void *dev, uint64_t offset, unsigned size, uint64_t value);
+	unsigned width_max; /* 1, 2, 4 or 8: wider accesses are split */
+};
+
+/* Embedded in its device. base, size and mapped belong to the bus while mapped. */
+struct bus_region {
+	const struct bus_region_ops *ops;
+	void *dev;
+	pthread_mutex_t *lock; /* held around each call; NULL: the device locks itself */
+	uint64_t base;
+	uint64_t size;
+	bool mapped;
+};
+
+/* limit: the highest address, 0xffff for ports. name is for logs. 0 or -errno. */
+int bus_create(const char *name, uint64_t limit, struct bus **out);
+void bus_destroy(struct bus *b);
+
+/*
+ * ops, dev and lock are set by the caller. -EINVAL: size 0 or past the limit; -EEXIST: overlaps a
+ * mapped region; -ENOMEM. Any thread, not from within a callback of the same bus.
+ */
+int bus_map(struct bus *b, struct bus_region *r, uint64_t base, uint64_t size);
+void bus_unmap(struct bus *b, struct bus_region *r);
+
+/* One access of 1, 2, 4 or 8 bytes, little-endian in value. Any vCPU thread. */
+uint64_t bus_read(struct bus *b, uint64_t addr, unsigned size);
+void bus_write(struct bus *b, uint64_t addr, unsigned size, uint64_t value);
+
+/* For reports: each region in address order. fn must not call the bus. */
+void bus_each(struct bus *b, void (*fn)(const struct bus_region *r, void *arg), void *arg);
+
+#endif

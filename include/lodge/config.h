@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The description of one machine to run: plain data, checked, and constant once the run starts.
+ *
+ * src/config/options.def is the one table of options; parsing, --help, the man page and shell
+ * completion come from it. config_parse() fills a struct config and refuses what is wrong in
+ * form; config_check() refuses what is wrong in sense. Neither opens a file.
+ */
+#ifndef LODGE_CONFIG_H
+#define LODGE_CONFIG_H
+
+#include <lodge/log.h>
+#include <lodge/status.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_CPUS_MAX   255u
+#define CONFIG_MEMORY_MIN (1ull << 20)
+#define CONFIG_MEMORY_MAX                                                                          \
+	((1ull << 40) - (1ull << 30)) /* guest address space: 1 TiB with the hole */
+#define CONFIG_SERIAL_MAX  2u
+#define CONFIG_INITRDS_MAX 64u
+
+enum machine_kind { MACHINE_PC, MACHINE_MICRO };
+
+enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_NULL, SERIAL_FILE, SERIAL_UNIX, SERIAL_PTY };
+
+struct config_serial {
+	enum serial_kind kind;
+	const char *path; /* file, unix */
+};
+
+enum guest_event {
+	EVENT_POWEROFF,
+	EVENT_REBOOT,
+	EVENT_PANIC,
+	EVENT_TRIPLE_FAULT,
+	EVENT_WATCHDOG,
+	EVENT_COUNT
+};
+
+enum action_kind { ACTION_EXIT, ACTION_RESET, ACTION_PAUSE };
+
+struct config_action {
+	enum action_kind kind;
+	int status; /* ACTION_EXIT: -1 for the event's own status, else 0 to 255 */
+};
+
+enum until_kind { UNTIL_NONE, UNTIL_TEXT, UNTIL_STAGE };
+enum boot_stage {
+	STAGE_FIRMWARE,
+	STAGE_BOOTLOADER,
+	STAGE_KERNEL,
+	STAGE_INIT,
+	STAGE_READY,
+	STAGE_COUNT
+};
+
+/* All strings are borrowed from argv or from memory that lives as long as the process. */
+struct config {
+	enum machine_kind machine;
+	unsigned cpus;
+	uint64_t memory; /* bytes, a multiple of 4096 */
+	const char *kernel;
+	const char *initrd[CONFIG_INITRDS_MAX];
+	unsigned initrd_count;
+	const char *append; /* joined by spaces; never NULL */
+	struct config_serial serial[CONFIG_SERIAL_MAX];
+	uint64_t timeout_ns; /* 0: none */
+	enum until_kind until;
+	const char *until_text;
+	enum boot_stage until_stage;
+	struct config_action on[EVENT_COUNT];
+	int exit_port; /* -1: off */
+	const char *report_dir;
+	const char *cpu_model;    /* "host" */
+	const char *cpu_features; /* ",+x,-y" or "" */
+	bool hyperv;
+	bool dry_run;
+	enum log_level log_level;
+};
+
+/* argv without the program's and the subcommand's name. 0, or -1 with *why. */
+int config_parse(int argc, char *const argv[], struct config *c, struct refusal *why);
+int config_check(const struct config *c, struct refusal *why);
+
+const char *config_event_name(enum guest_event e);
+const char *config_stage_name(enum boot_stage s);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A device's life: created by the wiring function, reset with the machine, destroyed in reverse
+ * order of creation. How a device is reached is the business of bus.h and pci.h.
+ */
+#ifndef LODGE_DEVICE_H
+#define LODGE_DEVICE_H
+
+struct device;
+
+struct device_ops {
+	const char *name;                  /* the part number: "mc146818" */
+	void (*reset)(struct device *d);   /* vCPUs are stopped; back to the state after power-on */
+	void (*destroy)(struct device *d); /* vCPUs and the loop are gone; frees d */
+};
+
+/* First member of each device's struct. */
+struct device {
+	const struct device_ops *ops;
+	struct device *older; /* the machine's list */
+};
+
+#endif

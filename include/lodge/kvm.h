@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * KVM: the virtual machine, its vCPUs and its in-kernel interrupt controllers. Every ioctl on
+ * /dev/kvm and its children is made behind this header, and nothing else knows of it.
+ *
+ * A vCPU runs on a thread of its own. All that it may touch while it handles an exit is in
+ * struct vcpu_host: the two buses and a way to ask the machine for something.
+ */
+#ifndef LODGE_KVM_H
+#define LODGE_KVM_H
+
+#include <lodge/boot.h>
+#include <lodge/bus.h>
+#include <lodge/gmem.h>
+#include <lodge/irq.h>
+#include <lodge/status.h>
+#include <stdio.h>
+
+struct vm;
+struct vcpu;
+
+/* What kind of KVM the host has; KVM_PVM emulates much code and refuses some. */
+enum kvm_kind { KVM_KIND_UNKNOWN, KVM_KIND_AMD, KVM_KIND_INTEL, KVM_KIND_PVM };
+enum kvm_kind kvm_host_kind(void);
+const char *kvm_kind_name(enum kvm_kind k); /* "kvm_amd", ... */
+
+/*
+ * Opens /dev/kvm, checks the API version and each capability that Lodge needs, creates the VM with
+ * its PIC, I/O APIC, local APICs and PIT, and gives it the RAM of gmem. *why names what is missing.
+ */
+int vm_create(const struct gmem *m, struct vm **out, struct refusal *why);
+void vm_destroy(struct vm *vm); /* vCPUs are destroyed before */
+
+/* KVM's counters of GSIs; lines of this chip drive the in-kernel PIC and I/O APIC. */
+struct irq_chip *vm_irq_chip(struct vm *vm);
+
+/*
+ * Writes of guests to these ports are gathered in the kernel and come without an exit of their own,
+ * in order, before the next exit that reaches us. Only for ports whose writes may be late.
+ * Does nothing where KVM cannot.
+ */
+void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count);
+
+/* Delivers what was gathered; for a timer, so that output does not wait for an exit. */
+void vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio);
+
+/* After gmem_discard() and the devices' resets: interrupt controllers and PIT as after power-on. */
+int vm_reset(struct vm *vm);
+
+enum vcpu_stop {
+	VCPU_STOP_TRIPLE_FAULT,
+	VCPU_STOP_KVM_REFUSED, /* KVM cannot run or emulate the instruction at rip */
+	VCPU_STOP_FAILED,      /* KVM_RUN failed otherwise */
+};
+
+struct vcpu_refused {
+	unsigned cpu;
+	uint64_t rip;
+	uint8_t bytes[15];
+	unsigned byte_count; /* 0: unknown */
+	unsigned mode_bits;  /* 16, 32 or 64 */
+	char detail[160];    /* what KVM said */
+};
+
+struct vcpu_host {
+	struct bus *ports, *mmio;
+	void *arg;
+	/* On the vCPU's thread. The vCPU then parks itself until it is reset or destroyed. */
+	void (*stopped)(void *arg, enum vcpu_stop why, const struct vcpu_refused *what);
+};
+
+struct vcpu_params {
+	unsigned id;    /* 0 is the boot processor; also its APIC id */
+	unsigned count; /* of all vCPUs */
+	const struct vcpu_host *host;
+	const char *cpu_features; /* ",+x,-y" of --cpu, or "" */
+	bool hyperv;
+};
+
+int vcpu_create(struct vm *vm, const struct vcpu_params *p, struct vcpu **out, struct refusal *why);
+void vcpu_destroy(struct vcpu *v); /* stops and joins its thread first */
+
+/* State after power-on; entry is where the boot processor starts, NULL for the others. */
+int vcpu_reset(struct vcpu *v, const struct boot_entry *entry);
+
+/* Starts the thread, parked. */
+int vcpu_start(struct vcpu *v);
+
+/* Parks the vCPU outside the guest; returns once it is there. Not on a vCPU thread. */
+void vcpu_pause(struct vcpu *v);
+void vcpu_pause_begin(struct vcpu *v); /* the first half: asks, does not wait */
+void vcpu_resume(struct vcpu *v);
+
+/* Registers, segments, control registers, MSRs, events and code bytes, for a report. Parked. */
+void vcpu_dump(struct vcpu *v, const struct gmem *m, FILE *f);
+
+struct vcpu_counters {
+	uint64_t exits, io, mmio, coalesced;
+};
+void vcpu_counters(const struct vcpu *v, struct vcpu_counters *out);
+
+/* For `lodge doctor`: runs a few instructions of unenlightened code; 1 runs, 0 refused, -errno. */
+int kvm_probe_unenlightened(char *detail, size_t size);
+
+#endif
