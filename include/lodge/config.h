@@ -2,8 +2,8 @@
 /*
  * The description of one machine to run: plain data, checked, and constant once the run starts.
  *
- * src/config/options.def is the one table of options; parsing, --help, the man page and shell
- * completion come from it. config_parse() fills a struct config and refuses what is wrong in
+ * src/config/options.c has the one table of options; parsing, --help, the man page and shell
+ * completion come from it (include/lodge/options.h). config_parse() fills a struct config and refuses what is wrong in
  * form; config_check() refuses what is wrong in sense. Neither opens a file.
  */
 #ifndef LODGE_CONFIG_H
@@ -13,6 +13,7 @@
 #include <lodge/status.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define CONFIG_CPUS_MAX   255u
 #define CONFIG_MEMORY_MIN (1ull << 20)
@@ -20,6 +21,8 @@
 	((1ull << 40) - (1ull << 30)) /* guest address space: 1 TiB with the hole */
 #define CONFIG_SERIAL_MAX  2u
 #define CONFIG_INITRDS_MAX 64u
+
+enum tpr_patch { TPR_PATCH_AUTO, TPR_PATCH_ON, TPR_PATCH_OFF };
 
 enum machine_kind { MACHINE_PC, MACHINE_MICRO };
 
@@ -76,6 +79,7 @@ struct config {
 	const char *cpu_model;    /* "host" */
 	const char *cpu_features; /* ",+x,-y" or "" */
 	bool hyperv;
+	enum tpr_patch tpr_patch;
 	bool dry_run;
 	enum log_level log_level;
 };
@@ -83,6 +87,22 @@ struct config {
 /* argv without the program's and the subcommand's name. 0, or -1 with *why. */
 int config_parse(int argc, char *const argv[], struct config *c, struct refusal *why);
 int config_check(const struct config *c, struct refusal *why);
+
+/* One effective setting, as the configuration file would have it. */
+struct config_value {
+	const char *key;
+	bool list; /* items, maybe none; else exactly one */
+	bool bare; /* a number, true or false; else text */
+	unsigned count;
+	const char *const *item;
+};
+
+/* Calls fn for each setting in the table's order; what it is given lives until it returns. */
+void config_each(const struct config *c, void (*fn)(void *arg, const struct config_value *v),
+		 void *arg);
+
+/* The effective configuration as YAML. */
+void config_dump(const struct config *c, FILE *f);
 
 const char *config_event_name(enum guest_event e);
 const char *config_stage_name(enum boot_stage s);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The report of a run: the folder of --report. docs/reports.md describes its files for users.
+ *
+ * result.json, config.yaml and vcpus.txt are written here, each whole or not at all (a temporary
+ * file, then rename). console.log is appended to by the console while the guest runs.
+ */
+#ifndef MACHINE_REPORT_H
+#define MACHINE_REPORT_H
+
+#include <lodge/boot.h>
+#include <lodge/config.h>
+#include <lodge/machine.h>
+#include <stdio.h>
+
+#define REPORT_CONSOLE_LOG "console.log"
+#define REPORT_NEVER       UINT64_MAX
+
+/* All pointers are borrowed for the call. */
+struct report_input {
+	const struct config *config;
+	const struct verdict *verdict; /* NULL: the guest still runs (SIGUSR1) */
+	const char *instruction;       /* of verdict->refused, from disasm_format(); or NULL */
+	enum kvm_kind kvm;
+	const struct boot_info *boot;     /* NULL: nothing was loaded yet */
+	int64_t start_wall_ns;            /* UTC since 1970, when the first vCPU started */
+	uint64_t duration_ns;             /* from then until now, or until the end */
+	uint64_t first_output_ns;         /* from then until COM1's first byte, or REPORT_NEVER */
+	const struct vcpu_counters *vcpu; /* vcpu_count of them */
+	unsigned vcpu_count;
+	uint64_t console_bytes;      /* that the guest wrote to COM1 */
+	uint64_t console_lost_bytes; /* of them, dropped as nobody read them in time */
+	unsigned resets;             /* how often the guest started again */
+	/* Writes each vCPU's state, vCPUs parked (vcpu_dump()); NULL: no vcpus.txt */
+	void (*dump_vcpus)(void *arg, FILE *f);
+	void *arg;
+};
+
+/*
+ * Makes dir if it is missing, checks that files can be made there, removes the report of an earlier
+ * run, and loads what writing needs. With dry_run only checks. -1 with *why: 73, 77 or 69.
+ * Before the VM is created.
+ */
+int report_prepare(const char *dir, bool dry_run, struct refusal *why);
+
+/* Writes all files as things stand; later calls replace them. 0, or the first -errno; what can be
+ * written is written all the same. Main loop's thread, after report_prepare(). */
+int report_write(const char *dir, const struct report_input *in);
+
+#endif
