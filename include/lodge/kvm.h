@@ -41,11 +41,20 @@ struct irq_chip *vm_irq_chip(struct vm *vm);
  */
 void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count);
 
-/* Delivers what was gathered; for a timer, so that output does not wait for an exit. */
-void vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio);
+/*
+ * Delivers what was gathered; for a timer, so that output does not wait for an exit. True: there
+ * was something. Any thread.
+ */
+bool vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio);
 
-/* After gmem_discard() and the devices' resets: interrupt controllers and PIT as after power-on. */
-int vm_reset(struct vm *vm);
+/*
+ * A new VM over the same memory, as after power-on. Every vCPU is released before (vcpu_release())
+ * and reset afterwards. -1 with *why: nothing can run any more.
+ */
+int vm_reset(struct vm *vm, struct refusal *why);
+
+/* Bits of a guest physical address on this host. */
+unsigned vm_physical_bits(const struct vm *vm);
 
 enum vcpu_stop {
 	VCPU_STOP_TRIPLE_FAULT,
@@ -80,15 +89,20 @@ struct vcpu_params {
 int vcpu_create(struct vm *vm, const struct vcpu_params *p, struct vcpu **out, struct refusal *why);
 void vcpu_destroy(struct vcpu *v); /* stops and joins its thread first */
 
-/* State after power-on; entry is where the boot processor starts, NULL for the others. */
-int vcpu_reset(struct vcpu *v, const struct boot_entry *entry);
+/*
+ * State after power-on; entry is where the boot processor starts, NULL for the others. Parked or
+ * not started. Needed once before vcpu_start() too. -1 with *why.
+ */
+int vcpu_reset(struct vcpu *v, const struct boot_entry *entry, struct refusal *why);
+/* Gives KVM's part of a parked vCPU back; vcpu_reset() makes a new one. */
+void vcpu_release(struct vcpu *v);
 
 /* Starts the thread, parked. */
 int vcpu_start(struct vcpu *v);
 
-/* Parks the vCPU outside the guest; returns once it is there. Not on a vCPU thread. */
+/* Parks the vCPU outside the guest; returns once it is there. Not on its own thread. */
 void vcpu_pause(struct vcpu *v);
-void vcpu_pause_begin(struct vcpu *v); /* the first half: asks, does not wait */
+void vcpu_pause_begin(struct vcpu *v); /* the first half: asks, does not wait; any thread */
 void vcpu_resume(struct vcpu *v);
 
 /* Registers, segments, control registers, MSRs, events and code bytes, for a report. Parked. */

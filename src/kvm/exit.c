@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What a vCPU does when KVM_RUN returns: accesses go to the buses, ends go to the machine.
+ *
+ * Runs on the vCPU's thread. Everything in kvm_run is written by the kernel except the data of
+ * string instructions, whose count the kernel bounds to one page. Linux,
+ * Documentation/virt/kvm/api.rst, section 5.
+ */
+#include "kvm/kvm_internal.h"
+
+#include <lodge/log.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+static void stop(struct vcpu *v, enum vcpu_stop why, const struct vcpu_refused *what)
+{
+	v->stopped = true;
+	v->params.host->stopped(v->params.host->arg, why, what);
+}
+
+static uint64_t load_le(const uint8_t *p, unsigned size)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, p, size);
+	return value;
+}
+
+static void handle_io(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	struct bus *ports = v->params.host->ports;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+	unsigned size = run->io.size;
+
+	atomic_fetch_add_explicit(&v->io, 1, memory_order_relaxed);
+	for (uint32_t i = 0; i < run->io.count; i++, data += size) {
+		if (run->io.direction == KVM_EXIT_IO_OUT) {
+			bus_write(ports, run->io.port, size, load_le(data, size));
+		} else {
+			uint64_t value = bus_read(ports, run->io.port, size);
+
+			memcpy(data, &value, size);
+		}
+	}
+}
+
+static void handle_mmio(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	struct bus *mmio = v->params.host->mmio;
+	unsigned done = 0;
+
+	atomic_fetch_add_explicit(&v->mmio, 1, memory_order_relaxed);
+	/* An access that crosses a page comes in odd sizes: hand on its largest powers of two. */
+	while (done < run->mmio.len && done < 8) {
+		unsigned left = run->mmio.len - done;
+		unsigned size = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+		uint64_t address = run->mmio.phys_addr + done;
+
+		if (run->mmio.is_write) {
+			bus_write(mmio, address, size, load_le(run->mmio.data + done, size));
+		} else {
+			uint64_t value = bus_read(mmio, address, size);
+
+			memcpy(run->mmio.data + done, &value, size);
+		}
+		done += size;
+	}
+}
+
+static unsigned code_bits(const struct kvm_sregs *s)
+{
+	if (s->efer & 1u << 10 && s->cs.l)
+		return 64;
+	return s->cr0 & 1 && s->cs.db ? 32 : 16;
+}
+
+/* The code at rip, through the guest's own page tables. */
+static void fetch_code(struct vcpu *v, struct vcpu_refused *what)
+{
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+
+	if (ioctl(v->fd, KVM_GET_REGS, &regs) || ioctl(v->fd, KVM_GET_SREGS, &sregs))
+		return;
+	what->rip = regs.rip;
+	what->mode_bits = code_bits(&sregs);
+	if (what->byte_count)
+		return;
+	for (unsigned i = 0; i < sizeof(what->bytes); i++) {
+		struct kvm_translation t = {.linear_address = sregs.cs.base + regs.rip + i};
+
+		if (ioctl(v->fd, KVM_TRANSLATE, &t) || !t.valid ||
+		    gmem_read(v->vm->mem, t.physical_address, &what->bytes[i], 1))
+			break;
+		what->byte_count = i + 1;
+	}
+}
+
+static void __attribute__((format(printf, 2, 3))) refused(struct vcpu *v, const char *detail, ...)
+{
+	struct vcpu_refused what = {.cpu = v->params.id};
+	va_list args;
+
+	va_start(args, detail);
+	vsnprintf(what.detail, sizeof(what.detail), detail, args);
+	va_end(args);
+	fetch_code(v, &what);
+	stop(v, VCPU_STOP_KVM_REFUSED, &what);
+}
+
+static void handle_internal_error(struct vcpu *v)
+{
+	static const char *const names[] = {
+	    [KVM_INTERNAL_ERROR_EMULATION] = "cannot emulate this instruction",
+	    [KVM_INTERNAL_ERROR_SIMUL_EX] = "exceptions nested too deep",
+	    [KVM_INTERNAL_ERROR_DELIVERY_EV] = "exit while an event was delivered",
+	    [KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON] = "unexpected exit reason",
+	};
+	uint32_t sub = v->run->internal.suberror;
+	const char *name = sub < sizeof(names) / sizeof(names[0]) ? names[sub] : NULL;
+
+	refused(v, "%s (internal error %u)", name ? name : "unknown", sub);
+}
+
+static void handle_shutdown(struct vcpu *v)
+{
+	struct vcpu_refused what = {.cpu = v->params.id};
+
+	fetch_code(v, &what);
+	stop(v, VCPU_STOP_TRIPLE_FAULT, &what);
+}
+
+bool vcpu_handle_exit(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+
+	atomic_fetch_add_explicit(&v->exits, 1, memory_order_relaxed);
+	vm_drain_ring(v->vm, v->params.host->ports, v->params.host->mmio);
+	switch (run->exit_reason) {
+	case KVM_EXIT_IO:
+		handle_io(v);
+		return true;
+	case KVM_EXIT_MMIO:
+		handle_mmio(v);
+		return true;
+	case KVM_EXIT_INTR:
+	case KVM_EXIT_IRQ_WINDOW_OPEN:
+		return true;
+	case KVM_EXIT_SHUTDOWN:
+		handle_shutdown(v);
+		return false;
+	case KVM_EXIT_SYSTEM_EVENT:
+		refused(v, "system event %u", run->system_event.type);
+		return false;
+	case KVM_EXIT_FAIL_ENTRY:
+		refused(v, "the processor refused to enter the guest (reason 0x%llx)",
+			(unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+		return false;
+	case KVM_EXIT_INTERNAL_ERROR:
+		handle_internal_error(v);
+		return false;
+	case KVM_EXIT_UNKNOWN:
+		refused(v, "unknown hardware exit 0x%llx",
+			(unsigned long long)run->hw.hardware_exit_reason);
+		return false;
+	default:
+		refused(v, "exit reason %u", run->exit_reason);
+		return false;
+	}
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of src/kvm share: the insides of a VM and of a vCPU. */
+#ifndef KVM_INTERNAL_H
+#define KVM_INTERNAL_H
+
+#include <lodge/kvm.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+
+#define KVM_COALESCED_ZONES_MAX 8u
+#define KVM_CPUID_MAX           256u
+
+struct cpuid_table {
+	uint32_t nent;
+	uint32_t padding; /* the layout of struct kvm_cpuid2 */
+	struct kvm_cpuid_entry2 entry[KVM_CPUID_MAX];
+};
+
+struct vm {
+	int sys_fd, fd;
+	const struct gmem *mem;
+	struct irq_chip chip;
+	size_t run_size;
+
+	/* Gathered port writes: the ring lives behind vCPU 0's kvm_run page. */
+	pthread_mutex_t coalesced_lock;
+	unsigned coalesced_page; /* 0: KVM cannot */
+	bool coalesced_pio;
+	struct kvm_coalesced_mmio_ring *ring;
+	unsigned ring_max;
+	struct kvm_coalesced_mmio_zone zones[KVM_COALESCED_ZONES_MAX];
+	unsigned zone_count;
+	atomic_ullong coalesced_count;
+
+	bool tsc_deadline;
+	struct cpuid_table *supported; /* what KVM and the host can show a guest */
+};
+
+enum vcpu_state {
+	VCPU_RUNNING, /* in the loop: in the guest or handling an exit */
+	VCPU_PARKED,
+};
+
+struct vcpu {
+	struct vm *vm;
+	struct vcpu_params params;
+	char *cpu_features;
+	int fd;
+	struct kvm_run *run;
+
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock; /* guards state; leaf */
+	pthread_cond_t changed;
+	enum vcpu_state state;
+	atomic_bool pause; /* someone wants it parked */
+	atomic_bool leave; /* the thread shall end */
+	bool stopped;      /* reported `stopped`: stays parked until reset */
+
+	atomic_ullong exits, io, mmio;
+};
+
+/* vm.c */
+int vm_open_system(struct refusal *why); /* checked /dev/kvm descriptor, or -1 */
+void vm_drain_ring(struct vm *vm, struct bus *ports, struct bus *mmio);
+
+/* cpuid.c: pure. What vCPU `id` of `count` sees; tsc_khz 0: unknown. */
+struct cpuid_request {
+	unsigned id, count;
+	uint32_t tsc_khz;
+	bool tsc_deadline;
+	const char *features; /* ",+x,-y" or "" */
+};
+int cpuid_build(const struct cpuid_table *supported, const struct cpuid_request *req,
+		struct cpuid_table *out, struct refusal *why);
+unsigned cpuid_physical_bits(const struct cpuid_table *c);
+
+/* cpu_features.c */
+struct cpu_feature {
+	const char *name; /* as in /proc/cpuinfo */
+	uint32_t function, index;
+	enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX } reg;
+	uint8_t bit;
+};
+const struct cpu_feature *cpu_feature_find(const char *name, size_t length);
+
+/* regs.c */
+int vcpu_set_reset_state(struct vcpu *v, const struct boot_entry *entry, unsigned phys_bits);
+
+/* exit.c: one exit of KVM_RUN. False: the vCPU has reported `stopped`. */
+bool vcpu_handle_exit(struct vcpu *v);
+
+#endif

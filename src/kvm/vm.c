@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The KVM virtual machine: capabilities, memory slots, in-kernel interrupt controllers.
+ *
+ * Theory of operation: what KVM keeps of a machine (local APICs, I/O APIC, PIC, PIT, clocks) has
+ * dozens of small states that would have to be put back one by one at a reset. A reset here is a
+ * new VM instead: the descriptors are closed and made anew over the same memory, so nothing of
+ * the old machine can survive. That costs about as much as one start.
+ *
+ * Gathered ("coalesced") port writes arrive in one ring for the whole VM. It is drained before
+ * each exit is handled, under a lock, so that the order of a guest's accesses stays as it was.
+ * Linux, Documentation/virt/kvm/api.rst, KVM_CAP_COALESCED_PIO.
+ */
+#include "kvm/kvm_internal.h"
+
+#include <lodge/log.h>
+
+#include "machine/layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define KVM_DEVICE "/dev/kvm"
+
+static const struct {
+	int number;
+	const char *name;
+} required[] = {
+    {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+    {KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+    {KVM_CAP_PIT2, "KVM_CAP_PIT2"},
+    {KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+    {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+    {KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
+    {KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
+    {KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR"},
+};
+
+static int check_system(int fd, struct refusal *why)
+{
+	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+
+	if (version < 0)
+		return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, "KVM_GET_API_VERSION",
+			      "not a KVM device: %s", strerror(errno));
+	if (version != KVM_API_VERSION)
+		return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, "KVM_GET_API_VERSION",
+			      "the kernel has KVM API %d, Lodge needs %d", version,
+			      KVM_API_VERSION);
+	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
+		if (ioctl(fd, KVM_CHECK_EXTENSION, required[i].number) <= 0)
+			return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, required[i].name,
+				      "the host's KVM does not have this capability");
+	}
+	return 0;
+}
+
+int vm_open_system(struct refusal *why)
+{
+	int fd = open(KVM_DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0) {
+		if (errno == EACCES || errno == EPERM)
+			return refuse(why, STATUS_PERMISSION, KVM_DEVICE, NULL,
+				      "permission denied; be a member of its group: "
+				      "sudo usermod -aG kvm $USER, then log in again");
+		if (errno == ENOENT)
+			return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, NULL,
+				      "no KVM on this host; `lodge doctor` says more");
+		return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, NULL, "%s", strerror(errno));
+	}
+	if (check_system(fd, why)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void chip_set(void *arg, uint32_t gsi, bool asserted)
+{
+	struct vm *vm = arg;
+	struct kvm_irq_level level = {.irq = gsi, .level = asserted};
+
+	if (ioctl(vm->fd, KVM_IRQ_LINE, &level))
+		log_guest(LOG_ERROR, "kvm: interrupt line %u: %s", gsi, strerror(errno));
+}
+
+static const struct irq_chip_ops chip_ops = {.set = chip_set};
+
+static int set_memory(struct vm *vm, struct refusal *why)
+{
+	for (unsigned i = 0; i < gmem_region_count(vm->mem); i++) {
+		const struct gmem_region *r = gmem_region(vm->mem, i);
+		struct kvm_userspace_memory_region slot = {
+		    .slot = i,
+		    .guest_phys_addr = r->base,
+		    .memory_size = r->size,
+		    .userspace_addr = (uintptr_t)r->host,
+		};
+
+		if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot))
+			return refuse(why, STATUS_HOST, KVM_DEVICE, "KVM_SET_USER_MEMORY_REGION",
+				      "%llu MiB at 0x%llx: %s", (unsigned long long)(r->size >> 20),
+				      (unsigned long long)r->base, strerror(errno));
+	}
+	return 0;
+}
+
+static int refuse_ioctl(struct refusal *why, const char *name)
+{
+	return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, name, "%s", strerror(errno));
+}
+
+/* Everything that a VM descriptor needs, in the order that KVM demands. */
+static int open_vm(struct vm *vm, struct refusal *why)
+{
+	uint64_t identity = LAYOUT_KVM_IDENTITY_MAP;
+	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+
+	do {
+		vm->fd = ioctl(vm->sys_fd, KVM_CREATE_VM, 0);
+	} while (vm->fd < 0 && errno == EINTR);
+	if (vm->fd < 0)
+		return refuse_ioctl(why, "KVM_CREATE_VM");
+	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
+		return refuse_ioctl(why, "KVM_SET_IDENTITY_MAP_ADDR");
+	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, LAYOUT_KVM_TSS))
+		return refuse_ioctl(why, "KVM_SET_TSS_ADDR");
+	if (set_memory(vm, why))
+		return -1;
+	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0))
+		return refuse_ioctl(why, "KVM_CREATE_IRQCHIP");
+	if (ioctl(vm->fd, KVM_CREATE_PIT2, &pit))
+		return refuse_ioctl(why, "KVM_CREATE_PIT2");
+	for (unsigned i = 0; i < vm->zone_count; i++) {
+		if (ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &vm->zones[i]))
+			return refuse_ioctl(why, "KVM_REGISTER_COALESCED_MMIO");
+	}
+	return 0;
+}
+
+static int read_supported_cpuid(struct vm *vm, struct refusal *why)
+{
+	vm->supported = calloc(1, sizeof(*vm->supported));
+	if (!vm->supported)
+		return refuse(why, STATUS_HOST, NULL, NULL, "out of memory");
+	vm->supported->nent = KVM_CPUID_MAX;
+	if (ioctl(vm->sys_fd, KVM_GET_SUPPORTED_CPUID, vm->supported))
+		return refuse_ioctl(why, "KVM_GET_SUPPORTED_CPUID");
+	return 0;
+}
+
+static int read_sizes(struct vm *vm, struct refusal *why)
+{
+	int size = ioctl(vm->sys_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	int page = ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+
+	if (size < (int)sizeof(struct kvm_run))
+		return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, "KVM_GET_VCPU_MMAP_SIZE",
+			      "%d bytes are too few", size);
+	vm->run_size = (size_t)size;
+	if (page > 0 && (size_t)(page + 1) * 4096 <= vm->run_size &&
+	    ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) > 0) {
+		vm->coalesced_page = (unsigned)page;
+		vm->coalesced_pio = true;
+		vm->ring_max = (4096 - sizeof(struct kvm_coalesced_mmio_ring)) /
+			       sizeof(struct kvm_coalesced_mmio);
+	}
+	vm->tsc_deadline = ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	return 0;
+}
+
+int vm_create(const struct gmem *m, struct vm **out, struct refusal *why)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+
+	if (!vm)
+		return refuse(why, STATUS_HOST, NULL, NULL, "out of memory");
+	vm->mem = m;
+	vm->fd = -1;
+	pthread_mutex_init(&vm->coalesced_lock, NULL);
+	irq_chip_init(&vm->chip, &chip_ops, vm);
+	vm->sys_fd = vm_open_system(why);
+	if (vm->sys_fd < 0 || read_sizes(vm, why) || read_supported_cpuid(vm, why) ||
+	    open_vm(vm, why)) {
+		vm_destroy(vm);
+		return -1;
+	}
+	*out = vm;
+	return 0;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	if (!vm)
+		return;
+	if (vm->fd >= 0)
+		close(vm->fd);
+	if (vm->sys_fd >= 0)
+		close(vm->sys_fd);
+	irq_chip_fini(&vm->chip);
+	pthread_mutex_destroy(&vm->coalesced_lock);
+	free(vm->supported);
+	free(vm);
+}
+
+int vm_reset(struct vm *vm, struct refusal *why)
+{
+	vm->ring = NULL; /* it went with the vCPUs */
+	close(vm->fd);
+	vm->fd = -1;
+	return open_vm(vm, why);
+}
+
+struct irq_chip *vm_irq_chip(struct vm *vm)
+{
+	return &vm->chip;
+}
+
+unsigned vm_physical_bits(const struct vm *vm)
+{
+	return cpuid_physical_bits(vm->supported);
+}
+
+void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count)
+{
+	struct kvm_coalesced_mmio_zone zone = {.addr = first, .size = count, .pio = 1};
+
+	if (!vm->coalesced_pio || vm->zone_count == KVM_COALESCED_ZONES_MAX)
+		return;
+	if (ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone)) {
+		log_info("kvm: ports 0x%x are not gathered: %s", first, strerror(errno));
+		return;
+	}
+	vm->zones[vm->zone_count++] = zone;
+}
+
+/* Room for one entry more, and the kernel's numbers checked before they index anything. */
+static bool ring_next(const struct vm *vm, uint32_t *first)
+{
+	uint32_t last = __atomic_load_n(&vm->ring->last, __ATOMIC_ACQUIRE);
+
+	*first = vm->ring->first;
+	return *first != last && *first < vm->ring_max && last < vm->ring_max;
+}
+
+void vm_drain_ring(struct vm *vm, struct bus *ports, struct bus *mmio)
+{
+	uint32_t first;
+
+	/* An empty ring is the common case and costs two loads. */
+	if (!vm->ring || __atomic_load_n(&vm->ring->first, __ATOMIC_ACQUIRE) ==
+			     __atomic_load_n(&vm->ring->last, __ATOMIC_ACQUIRE))
+		return;
+	pthread_mutex_lock(&vm->coalesced_lock);
+	while (ring_next(vm, &first)) {
+		const struct kvm_coalesced_mmio *e = &vm->ring->coalesced_mmio[first];
+		uint64_t value = 0;
+		unsigned size = e->len;
+
+		if (size == 1 || size == 2 || size == 4 || size == 8) {
+			memcpy(&value, e->data, size);
+			bus_write(e->pio ? ports : mmio, e->phys_addr, size, value);
+		}
+		atomic_fetch_add_explicit(&vm->coalesced_count, 1, memory_order_relaxed);
+		__atomic_store_n(&vm->ring->first, (first + 1) % vm->ring_max, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&vm->coalesced_lock);
+}
+
+bool vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio)
+{
+	uint64_t before = atomic_load(&vm->coalesced_count);
+
+	vm_drain_ring(vm, ports, mmio);
+	return atomic_load(&vm->coalesced_count) != before;
+}
