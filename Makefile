@@ -20,8 +20,13 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DLODGE_VERSION='"$(VERSION)"' \
 	-Iinclude -Isrc -I$(O)/gen $(CPPFLAGS)
 CFLAGS ?= -O2 -g
+# clang up to 15 wants to be asked twice for zeroed locals.
+ZERO_LOCALS := $(shell for f in "" \
+	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang; do \
+	$(CC) -Werror -ftrivial-auto-var-init=zero $$f -x c -c -o /dev/null /dev/null 2>/dev/null && \
+	echo "-ftrivial-auto-var-init=zero $$f" && break; done)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) -fPIE -fno-common -fstack-protector-strong \
-	-ftrivial-auto-var-init=zero $(CFLAGS)
+	$(ZERO_LOCALS) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 LDLIBS_ALL = -pthread -ldl $(LDLIBS)
 
