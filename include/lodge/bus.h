@@ -4,12 +4,13 @@
  *
  * There are two instances, ports (64 KiB) and memory-mapped I/O. A region belongs to one device and
  * is told offsets from its own base. An access wider than the region takes is split into
- * little-endian pieces; one that leaves the region goes on byte by byte to whatever is next.
+ * little-endian pieces; one that does not lie inside one region is done byte by byte, each byte by
+ * whatever is there.
  * Reads that nobody claims give all ones, writes that nobody claims vanish, as on a PC.
  *
- * Dispatch looks the region up, drops the bus lock, takes the device's lock, and calls. A device
- * may raise interrupt lines and set timers there; it must not block, and must not map or unmap
- * regions of its own lock's devices other than through bus_map() and bus_unmap() below.
+ * Dispatch looks the region up, drops the bus lock, takes the device's lock, checks that the region
+ * is still there, and calls. A device may raise interrupt lines, set timers, map and unmap regions
+ * there; it must not block.
  */
 #ifndef LODGE_BUS_H
 #define LODGE_BUS_H
@@ -44,12 +45,20 @@ void bus_destroy(struct bus *b);
 
 /*
  * ops, dev and lock are set by the caller. -EINVAL: size 0 or past the limit; -EEXIST: overlaps a
- * mapped region; -ENOMEM. Any thread, not from within a callback of the same bus.
+ * mapped region; -ENOMEM. Any thread, also from within a callback; r is not mapped.
  */
 int bus_map(struct bus *b, struct bus_region *r, uint64_t base, uint64_t size);
+
+/*
+ * Nothing happens when r is not mapped. Afterwards no call to r starts any more once its lock
+ * was free; one under way on another vCPU may still run.
+ */
 void bus_unmap(struct bus *b, struct bus_region *r);
 
-/* One access of 1, 2, 4 or 8 bytes, little-endian in value. Any vCPU thread. */
+/*
+ * One access of 1 to 8 bytes, little-endian in value; KVM cuts what crosses a page into such odd
+ * sizes. Any vCPU thread.
+ */
 uint64_t bus_read(struct bus *b, uint64_t addr, unsigned size);
 void bus_write(struct bus *b, uint64_t addr, unsigned size, uint64_t value);
 

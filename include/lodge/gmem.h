@@ -24,25 +24,27 @@ typedef uint64_t gpa_t; /* guest physical address, in bytes */
 struct gmem_region {
 	gpa_t base;    /* page aligned */
 	uint64_t size; /* bytes, page aligned, not 0; base + size does not wrap */
-	uint8_t *host; /* congruent to base modulo 2 MiB, so that huge pages map */
+	uint8_t *host; /* congruent to base modulo 2 MiB (size >= 2 MiB), so that huge pages map */
 };
 
 struct gmem;
 
 /*
  * Reserves `size` bytes of RAM (a multiple of 4096) for later placing. Nothing is committed.
- * 0, or -ENOMEM and what mmap(2) may say.
+ * 0, -EINVAL, or -ENOMEM and what mmap(2) may say.
  */
 int gmem_create(uint64_t size, struct gmem **out);
 void gmem_destroy(struct gmem *m);
 
 /*
  * Makes bytes [offset, offset + size) of the reservation appear at guest address base.
- * -EINVAL when unaligned, overlapping or outside the reservation; -ENOSPC past the limit.
+ * -EINVAL when unaligned, overlapping or outside the reservation, or when 2 MiB or more are placed
+ * where offset and base differ modulo 2 MiB; -ENOSPC past GMEM_REGIONS_MAX.
  * Before the first vCPU runs only.
  */
 int gmem_place(struct gmem *m, gpa_t base, uint64_t offset, uint64_t size);
 
+/* The regions in address order; gmem_size() is the whole reservation, in bytes. */
 unsigned gmem_region_count(const struct gmem *m);
 const struct gmem_region *gmem_region(const struct gmem *m, unsigned i);
 uint64_t gmem_size(const struct gmem *m);
@@ -61,8 +63,8 @@ void *gmem_pointer(const struct gmem *m, gpa_t a, uint64_t n);
 /*
  * Maps [offset, offset + n) of fd privately over guest address a: the guest sees the file's
  * bytes, its writes stay its own. All three page aligned, n > 0. Before a vCPU runs only.
- * 0, -EFAULT, -EINVAL, or what mmap(2) says. A file that is cut short later would fault: map only
- * files that nobody cuts.
+ * 0, -EFAULT, -EINVAL (not a regular file, or not in it; its last page may be partial), or what
+ * mmap(2) says. A file that is cut short later would fault: map only files that nobody cuts.
  */
 int gmem_map_file(struct gmem *m, gpa_t a, int fd, uint64_t offset, uint64_t n);
 
