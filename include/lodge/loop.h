@@ -22,9 +22,12 @@ struct watch {
 	int fd;
 	uint32_t events; /* EPOLLIN, EPOLLOUT; level triggered */
 	void (*fn)(struct watch *w, uint32_t revents);
+	uint32_t slot; /* 0 while not watched; owned by the loop */
 };
 
-#define TIMER_IDLE UINT32_MAX
+#define LOOP_TIMERS_MAX 256u /* set at the same time; each device has a fixed few */
+
+#define TIMER_IDLE      UINT32_MAX
 
 struct timer {
 	uint64_t due_ns; /* on the loop's clock */
@@ -44,11 +47,18 @@ void loop_destroy(struct loop *l); /* nothing may be watched any more; not on th
 
 struct clock *loop_clock(struct loop *l);
 
-/* fd, events and fn are set by the caller. Any thread. 0 or -errno. */
+/*
+ * fd, events and fn are set by the caller, the rest is 0. With events 0 nothing is reported, not
+ * even EPOLLHUP; else EPOLLHUP and EPOLLERR always are. Any thread. 0 or -errno; -EPERM: a regular
+ * file, which is always ready and cannot be watched.
+ */
 int loop_watch(struct loop *l, struct watch *w);
 /* Changes w->events. Any thread. */
 int loop_rewatch(struct loop *l, struct watch *w, uint32_t events);
-/* Loop thread (or loop not running); safe inside any callback; w may be freed afterwards. */
+/*
+ * Loop thread (or loop not running), before fd is closed; safe inside any callback; w may be freed
+ * afterwards. Nothing happens when w is not watched.
+ */
 void loop_unwatch(struct loop *l, struct watch *w);
 
 static inline void timer_init(struct timer *t, void (*fn)(struct timer *t))
@@ -58,7 +68,7 @@ static inline void timer_init(struct timer *t, void (*fn)(struct timer *t))
 	t->heap_pos = TIMER_IDLE;
 }
 
-/* Sets or moves t. Any thread, any device lock held. Never allocates after loop_timer_reserve(). */
+/* Sets or moves t. Any thread, any device lock held. Never allocates. */
 void loop_timer_set(struct loop *l, struct timer *t, uint64_t due_ns);
 /* After it returns, fn is not started any more; a fn under way on another thread may still run. */
 void loop_timer_cancel(struct loop *l, struct timer *t);
@@ -66,14 +76,15 @@ void loop_timer_cancel(struct loop *l, struct timer *t);
 /* Runs t->fn once on the loop thread, soon. Any thread. Posting a queued task does nothing. */
 void loop_post(struct loop *l, struct task *t);
 
-/* Runs until loop_stop(). Returns 0 or -errno. */
+/* Runs until loop_stop(), also one that came before. Returns 0 or -errno. */
 int loop_run(struct loop *l);
 /* Any thread, and from a signal handler. */
 void loop_stop(struct loop *l);
 
 /*
- * Runs what is ready now without waiting: due timers, posted tasks, ready descriptors.
- * Returns how many callbacks ran. For tests, which step the clock themselves.
+ * Runs what is ready now without waiting: due timers, posted tasks, ready descriptors. What these
+ * make ready is left for the next call. Returns how many callbacks ran. For tests, which step the
+ * clock themselves.
  */
 unsigned loop_step(struct loop *l);
 
