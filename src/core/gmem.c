@@ -197,11 +197,14 @@ int gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t n)
 {
 	uint8_t *to = dst;
 	uint64_t piece;
+	uint8_t *host;
 
 	if (!in_ram(m, a, n))
 		return -EFAULT;
-	for (; n; n -= piece, a += piece, to += piece)
-		memcpy(to, next_piece(m, a, n, &piece), piece);
+	for (; n; n -= piece, a += piece, to += piece) {
+		host = next_piece(m, a, n, &piece);
+		memcpy(to, host, piece);
+	}
 	return 0;
 }
 
@@ -209,22 +212,28 @@ int gmem_write(struct gmem *m, gpa_t a, const void *src, size_t n)
 {
 	const uint8_t *from = src;
 	uint64_t piece;
+	uint8_t *host;
 
 	if (!in_ram(m, a, n))
 		return -EFAULT;
-	for (; n; n -= piece, a += piece, from += piece)
-		memcpy(next_piece(m, a, n, &piece), from, piece);
+	for (; n; n -= piece, a += piece, from += piece) {
+		host = next_piece(m, a, n, &piece);
+		memcpy(host, from, piece);
+	}
 	return 0;
 }
 
 int gmem_zero(struct gmem *m, gpa_t a, uint64_t n)
 {
 	uint64_t piece;
+	uint8_t *host;
 
 	if (!in_ram(m, a, n))
 		return -EFAULT;
-	for (; n; n -= piece, a += piece)
-		memset(next_piece(m, a, n, &piece), 0, piece);
+	for (; n; n -= piece, a += piece) {
+		host = next_piece(m, a, n, &piece);
+		memset(host, 0, piece);
+	}
 	return 0;
 }
 
