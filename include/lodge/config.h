@@ -3,8 +3,9 @@
  * The description of one machine to run: plain data, checked, and constant once the run starts.
  *
  * src/config/options.c has the one table of options; parsing, --help, the man page and shell
- * completion come from it (include/lodge/options.h). config_parse() fills a struct config and refuses what is wrong in
- * form; config_check() refuses what is wrong in sense. Neither opens a file.
+ * completion come from it (include/lodge/options.h). config_parse() fills a struct config and
+ * refuses what is wrong in form; config_check() refuses what is wrong in sense. Neither opens a
+ * file.
  */
 #ifndef LODGE_CONFIG_H
 #define LODGE_CONFIG_H
@@ -21,6 +22,8 @@
 	((1ull << 40) - (1ull << 30)) /* guest address space: 1 TiB with the hole */
 #define CONFIG_SERIAL_MAX  2u
 #define CONFIG_INITRDS_MAX 64u
+#define CONFIG_UNTIL_MAX   1024u /* bytes of --until TEXT */
+#define CONFIG_CPU_MAX     1024u /* bytes of --cpu */
 
 enum tpr_patch { TPR_PATCH_AUTO, TPR_PATCH_ON, TPR_PATCH_OFF };
 
@@ -31,6 +34,7 @@ enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_NULL, SERIAL_FILE, SERIAL_U
 struct config_serial {
 	enum serial_kind kind;
 	const char *path; /* file, unix */
+	const char *spec; /* as the option has it: "file:com1.log" */
 };
 
 enum guest_event {
@@ -81,11 +85,12 @@ struct config {
 	bool hyperv;
 	enum tpr_patch tpr_patch;
 	bool dry_run;
+	bool help; /* asked for; parsing stopped there */
 	enum log_level log_level;
 };
 
 /* argv without the program's and the subcommand's name. 0, or -1 with *why. */
-int config_parse(int argc, char *const argv[], struct config *c, struct refusal *why);
+int config_parse(int argc, const char *const argv[], struct config *c, struct refusal *why);
 int config_check(const struct config *c, struct refusal *why);
 
 /* One effective setting, as the configuration file would have it. */
