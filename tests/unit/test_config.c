@@ -283,7 +283,7 @@ static const struct good good_rows[] = {
     {{"--net", "none", "--display=none", "--control", "none"}, "net: none\n"},
     {{"--hyperv", "off", "--machine", "pc"}, "hyperv: false\n"},
     {{"--report", "out/dir"}, "report: out/dir\n"},
-    {{"-k", "y", "--"}, "kernel: y\n"},
+    {{"-k", "k", "--"}, "kernel: k\n"},
     {{"-k", "-c"}, "kernel: \"-c\"\n"},
     {{"--dry-run", "-vv"}, "kernel: x\n"},
 };
