@@ -46,10 +46,11 @@
 #define LAYOUT_PORT_COM1       0x3f8
 #define LAYOUT_PORT_PVPANIC    0x505
 #define LAYOUT_PORT_PM         0x600 /* PIIX4 power management: PM1, timer, GPE; 64 bytes */
-#define LAYOUT_PORT_SMBUS      0x700
+#define LAYOUT_PORT_SMBUS      0x700 /* PIIX4 SMBus host controller, 16 bytes */
 #define LAYOUT_PORT_PCI_CONFIG 0xcf8
-#define LAYOUT_PORT_RESET      0xcf9
-#define LAYOUT_PORT_GPE0       0xafe0 /* reserved */
+#define LAYOUT_PORT_RESET      0xcf9  /* PIIX3, between the bytes of the one above */
+#define LAYOUT_PORT_PCI_DATA   0xcfc
+#define LAYOUT_PORT_GPE0       0xafe0 /* reserved for hot-plug events, later */
 
 /* Interrupts: GSIs of the I/O APIC, the same numbers as the PIC's inputs below 16. */
 #define LAYOUT_GSI_KBD   1
@@ -58,6 +59,11 @@
 #define LAYOUT_GSI_RTC   8
 #define LAYOUT_GSI_SCI   9
 #define LAYOUT_GSI_MOUSE 12
+/* PIRQA#, B#, C#, D# as firmware leaves them; level-triggered, shared, never an ISA device's. */
+#define LAYOUT_GSI_PIRQA 10
+#define LAYOUT_GSI_PIRQB 10
+#define LAYOUT_GSI_PIRQC 11
+#define LAYOUT_GSI_PIRQD 11
 
 /* PCI: device numbers on bus 0, as on the i440FX boards that firmware knows. */
 #define LAYOUT_PCI_I440FX 0
