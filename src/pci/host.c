@@ -164,17 +164,17 @@ static void data_write(void *dev, uint64_t offset, unsigned size, uint64_t value
 }
 
 static const struct bus_region_ops address_ops = {
-	.name = "pci-address",
-	.read = address_read,
-	.write = address_write,
-	.width_max = 4,
+    .name = "pci-address",
+    .read = address_read,
+    .write = address_write,
+    .width_max = 4,
 };
 
 static const struct bus_region_ops data_ops = {
-	.name = "pci-data",
-	.read = data_read,
-	.write = data_write,
-	.width_max = 4,
+    .name = "pci-data",
+    .read = data_read,
+    .write = data_write,
+    .width_max = 4,
 };
 
 int pci_attach(struct pci_host *h, struct pci_function *f)
@@ -243,9 +243,9 @@ static void host_destroy(struct device *d)
 }
 
 static const struct device_ops host_ops = {
-	.name = "pci-host",
-	.reset = host_reset,
-	.destroy = host_destroy,
+    .name = "pci-host",
+    .reset = host_reset,
+    .destroy = host_destroy,
 };
 
 int pci_host_create(struct bus *ports, struct irq_chip *irq, struct pci_host **out)
