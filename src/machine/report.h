@@ -31,7 +31,7 @@ struct report_input {
 	uint64_t console_bytes;      /* that the guest wrote to COM1 */
 	uint64_t console_lost_bytes; /* of them, dropped as nobody read them in time */
 	unsigned resets;             /* how often the guest started again */
-	/* Writes each vCPU's state, vCPUs parked (vcpu_dump()); NULL: no vcpus.txt */
+	/* Writes each vCPU's state (vcpu_dump()) to f, which is memory; NULL: no vcpus.txt */
 	void (*dump_vcpus)(void *arg, FILE *f);
 	void *arg;
 };
@@ -42,6 +42,9 @@ struct report_input {
  * Before the VM is created.
  */
 int report_prepare(const char *dir, bool dry_run, struct refusal *why);
+
+/* The run did not start: takes the folder away again if report_prepare() made it. */
+void report_abandon(const char *dir);
 
 /* Writes all files as things stand; later calls replace them. 0, or the first -errno; what can be
  * written is written all the same. Main loop's thread, after report_prepare(). */
