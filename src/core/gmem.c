@@ -196,8 +196,8 @@ static bool in_ram(const struct gmem *m, gpa_t a, uint64_t n)
 int gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t n)
 {
 	uint8_t *to = dst;
+	const uint8_t *host;
 	uint64_t piece;
-	uint8_t *host;
 
 	if (!in_ram(m, a, n))
 		return -EFAULT;
@@ -211,8 +211,8 @@ int gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t n)
 int gmem_write(struct gmem *m, gpa_t a, const void *src, size_t n)
 {
 	const uint8_t *from = src;
-	uint64_t piece;
 	uint8_t *host;
+	uint64_t piece;
 
 	if (!in_ram(m, a, n))
 		return -EFAULT;
