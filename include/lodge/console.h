@@ -61,10 +61,10 @@ struct observer_panic {
 struct observer_events {
 	void *arg;
 	/* Each may be NULL. Times are on the loop's clock. */
-	void (*panic)(void *arg, const struct observer_panic *p); /* the first panic line */
+	void (*panic)(void *arg, const struct observer_panic *p); /* once a reset */
 	void (*panic_end)(void *arg);             /* "---[ end Kernel panic": nothing follows */
 	void (*until)(void *arg, uint64_t at_ns); /* the text of --until; once */
-	void (*stage)(void *arg, enum boot_stage s, uint64_t at_ns); /* once per stage */
+	void (*stage)(void *arg, enum boot_stage s, uint64_t at_ns); /* once a reset */
 };
 
 struct observer_params {
@@ -94,13 +94,13 @@ void observer_start_at(struct observer *o, uint64_t start_ns);
  */
 void observer_each_line(struct observer *o, void (*fn)(const char *line, void *arg), void *arg);
 
-/* The text of the first panic, or "". Stays as it is once it is not "". Any thread. */
+/* The text of the panic since the last reset, or "". Any thread. */
 void observer_panic_text(struct observer *o, char *out, size_t size);
 
 /* When stage s was seen, on the loop's clock; 0: not yet. Any thread. */
 uint64_t observer_stage_ns(struct observer *o, enum boot_stage s);
 
-/* The guest was reset: patterns start afresh, the log says so. vCPUs are stopped. */
+/* The guest was reset: all but `until` starts afresh, the log says so. vCPUs are stopped. */
 void observer_reset(struct observer *o);
 
 /* Writes the log out (within a second). The loop has stopped, the chr is closed. NULL is allowed.

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A stream on a listening unix socket: one client at a time. */
+/*
+ * Theory of operation: the socket listens from the start; a client that comes gets first what waits
+ * in the ring. A second one is told that the port is in use and is turned away: it would otherwise
+ * hang without a word, or share the keyboard. A client that shuts down its writing half (as
+ * `echo poweroff | nc -NU PATH` does) still gets the output; it is gone once it is closed, which
+ * the next write or the next client's coming shows.
+ *
+ * A path left by a run that died is taken over: a socket that refuses connections has no one
+ * behind it, unix(7). The path is removed at the end, if it is still ours.
+ */
+#include "console/stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <lodge/log.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define RETRY_NS (NS_PER_S / 4)
+
+struct unix_stream {
+	struct chr *c;
+	int listen_fd, client_fd; /* client: the reading side; the sink writes through a copy */
+	struct watch watch;
+	struct timer retry; /* accept(2) failed: too many descriptors are open */
+	struct sockaddr_un address;
+	struct stat made; /* the socket's inode */
+};
+
+/* Whether somebody listens at the address: 0 nobody (or nothing is there), 1, -errno. */
+static int unix_in_use(const struct sockaddr_un *a)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = connect(fd, (const struct sockaddr *)a, sizeof(*a)) ? errno : 0;
+	close(fd);
+	if (!err || err == EAGAIN) /* EAGAIN: its queue is full */
+		return 1;
+	return err == ECONNREFUSED || err == ENOENT ? 0 : -err;
+}
+
+/* Makes sure that a socket can be bound there. *stale: something must be removed first. */
+static int unix_check_path(const char *name, const char *path, struct sockaddr_un *a, bool *stale,
+			   struct refusal *why)
+{
+	struct stat st;
+	int used;
+
+	*stale = false;
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	if (!path[0] || strlen(path) >= sizeof(a->sun_path))
+		return refuse(why, STATUS_USAGE, name, path,
+			      "a socket's path has 1 to %zu bytes, not %zu",
+			      sizeof(a->sun_path) - 1, strlen(path));
+	strcpy(a->sun_path, path);
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : refuse_output(why, errno, name, path);
+	if (!S_ISSOCK(st.st_mode))
+		return refuse(why, STATUS_CANNOT_CREATE, name, path, "exists and is not a socket");
+	used = unix_in_use(a);
+	if (used < 0)
+		return refuse_output(why, -used, name, path);
+	if (used)
+		return refuse(why, STATUS_CANNOT_CREATE, name, path,
+			      "another process listens on it");
+	*stale = true;
+	return 0;
+}
+
+static int unix_listen(struct unix_stream *u, bool stale)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	if (stale)
+		unlink(u->address.sun_path);
+	if (bind(fd, (struct sockaddr *)&u->address, sizeof(u->address))) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	if (listen(fd, 8) || lstat(u->address.sun_path, &u->made)) {
+		err = -errno;
+		unlink(u->address.sun_path);
+		close(fd);
+		return err;
+	}
+	u->listen_fd = fd;
+	return 0;
+}
+
+static void unix_drop_client(struct unix_stream *u)
+{
+	if (u->client_fd < 0)
+		return;
+	input_stop(&u->c->input);
+	sink_detach(&u->c->sink);
+	close(u->client_fd);
+	u->client_fd = -1;
+}
+
+static bool unix_client_gone(struct unix_stream *u)
+{
+	struct pollfd p = {.fd = u->client_fd};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
+static void unix_turn_away(struct unix_stream *u, int fd)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "[lodge: %s is in use]\r\n", u->c->name);
+
+	if (send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		log_debug("%s: %s", u->c->name, strerror(errno));
+	close(fd);
+}
+
+static void unix_welcome(struct unix_stream *u, int fd)
+{
+	int out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (out < 0 || sink_attach(&u->c->sink, out, SINK_SEND)) {
+		log_warning("%s: a client cannot be served: %s", u->c->name, strerror(errno));
+		if (out >= 0)
+			close(out);
+		close(fd);
+		return;
+	}
+	u->client_fd = fd;
+	input_start(&u->c->input, fd, false);
+}
+
+static void unix_retry(struct timer *t)
+{
+	struct unix_stream *u =
+	    (struct unix_stream *)((char *)t - offsetof(struct unix_stream, retry));
+
+	loop_rewatch(u->c->loop, &u->watch, EPOLLIN);
+}
+
+static void unix_accept(struct watch *w, uint32_t revents)
+{
+	struct unix_stream *u =
+	    (struct unix_stream *)((char *)w - offsetof(struct unix_stream, watch));
+	struct loop *l = u->c->loop;
+	int fd = accept4(u->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)revents;
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+			log_warning("%s: accept: %s", u->c->name, strerror(errno));
+			loop_rewatch(l, &u->watch, 0);
+			loop_timer_set(l, &u->retry, clock_now_ns(loop_clock(l)) + RETRY_NS);
+		}
+		return;
+	}
+	if (u->client_fd >= 0 && unix_client_gone(u))
+		unix_drop_client(u);
+	if (u->client_fd >= 0)
+		unix_turn_away(u, fd);
+	else
+		unix_welcome(u, fd);
+}
+
+static int unix_open(struct chr *c, const char *path, struct refusal *why)
+{
+	struct unix_stream *u = calloc(1, sizeof(*u));
+	bool stale;
+	int err;
+
+	if (!u)
+		return refuse_errno(why, ENOMEM, c->name, path, "memory");
+	u->c = c;
+	u->client_fd = -1;
+	timer_init(&u->retry, unix_retry);
+	if (unix_check_path(c->name, path, &u->address, &stale, why)) {
+		free(u);
+		return -1;
+	}
+	err = unix_listen(u, stale);
+	if (err) {
+		free(u);
+		return refuse_output(why, -err, c->name, path);
+	}
+	c->state = u;
+	return 0;
+}
+
+static void unix_start(struct chr *c)
+{
+	struct unix_stream *u = c->state;
+	int err;
+
+	u->watch = (struct watch){.fd = u->listen_fd, .events = EPOLLIN, .fn = unix_accept};
+	err = loop_watch(c->loop, &u->watch);
+	if (err)
+		log_warning("%s: %s: %s", c->name, u->address.sun_path, strerror(-err));
+}
+
+static void unix_input_over(struct chr *c, int err)
+{
+	struct unix_stream *u = c->state;
+
+	if (err || unix_client_gone(u))
+		unix_drop_client(u);
+}
+
+static void unix_reader_gone(struct chr *c, int err)
+{
+	struct unix_stream *u = c->state;
+
+	(void)err;
+	/* What it wrote before it went is read to the end, and the end drops it. */
+	if (c->input.fd < 0)
+		unix_drop_client(u);
+	else
+		sink_detach(&c->sink);
+}
+
+static void unix_close(struct chr *c)
+{
+	struct unix_stream *u = c->state;
+	struct stat now;
+
+	unix_drop_client(u);
+	loop_unwatch(c->loop, &u->watch);
+	loop_timer_cancel(c->loop, &u->retry);
+	if (!lstat(u->address.sun_path, &now) && now.st_ino == u->made.st_ino &&
+	    now.st_dev == u->made.st_dev)
+		unlink(u->address.sun_path);
+	close(u->listen_fd);
+	free(u);
+}
+
+static int unix_check(const char *name, const char *path, struct refusal *why)
+{
+	struct sockaddr_un a;
+	bool stale;
+
+	if (unix_check_path(name, path, &a, &stale, why))
+		return -1;
+	return stale ? 0 : backend_file.check(name, path, why);
+}
+
+const struct backend backend_unix = {.open = unix_open,
+				     .start = unix_start,
+				     .input_over = unix_input_over,
+				     .reader_gone = unix_reader_gone,
+				     .close = unix_close,
+				     .check = unix_check};
