@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The life of a machine: create, run, reset, report, destroy.
+ *
+ * Theory of operation: machine_create() goes from what can be refused cheaply to what costs: files
+ * and outputs are opened and the kernel is loaded into memory before a VM exists. machine_run() is
+ * the main loop: it lets the vCPUs go and waits until a request (requests.c) ends the run.
+ * Destroying is the reverse of creating. Nothing is allocated while the guest runs.
+ */
+#include "machine/machine_internal.h"
+
+#include <lodge/log.h>
+
+#include "machine/report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Output that KVM gathered waits for the next exit. A guest that falls asleep right after writing
+ * makes none, so the ring is looked at now and then: often while there is something, rarely else.
+ */
+#define DRAIN_MIN_NS (20 * NS_PER_MS)
+#define DRAIN_MAX_NS (1000 * NS_PER_MS)
+
+void machine_own(struct machine *m, struct device *d)
+{
+	d->older = m->newest;
+	m->newest = d;
+}
+
+void machine_pause(struct machine *m)
+{
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_pause_begin(m->vcpu[i]);
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_pause(m->vcpu[i]);
+}
+
+void machine_resume(struct machine *m)
+{
+	for (unsigned i = 0; m->running && i < m->vcpu_count; i++)
+		vcpu_resume(m->vcpu[i]);
+}
+
+void machine_exclusive(struct machine *m, void (*fn)(void *arg), void *arg)
+{
+	machine_pause(m);
+	fn(arg);
+	machine_resume(m);
+}
+
+static void reset_devices(struct machine *m)
+{
+	for (struct device *d = m->newest; d; d = d->older) {
+		if (d->ops->reset)
+			d->ops->reset(d);
+	}
+}
+
+static int reset_vcpus(struct machine *m, struct refusal *why)
+{
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		if (vcpu_reset(m->vcpu[i], i ? NULL : &m->entry, why))
+			return -1;
+	}
+	return 0;
+}
+
+int machine_restart(struct machine *m, struct refusal *why)
+{
+	int err;
+
+	machine_pause(m);
+	vm_drain_coalesced(m->vm, m->ports, m->mmio);
+	loop_timer_cancel(m->loop, &m->panic_grace);
+	m->panic_noted = m->panic_over = false;
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_release(m->vcpu[i]);
+	reset_devices(m);
+	err = gmem_discard(m->mem);
+	if (err)
+		return refuse_errno(why, -err, NULL, "memory", "discard");
+	if (vm_reset(m->vm, why) || guest_load(m, why) || reset_vcpus(m, why))
+		return -1;
+	observer_reset(m->observer);
+	m->resets++;
+	return 0;
+}
+
+static void drain_due(struct timer *t)
+{
+	struct machine *m =
+	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, drain));
+
+	if (vm_drain_coalesced(m->vm, m->ports, m->mmio))
+		m->drain_interval_ns = DRAIN_MIN_NS;
+	else if (m->drain_interval_ns < DRAIN_MAX_NS)
+		m->drain_interval_ns *= 2;
+	loop_timer_set(m->loop, t, clock_now_ns(loop_clock(m->loop)) + m->drain_interval_ns);
+}
+
+static void timeout_due(struct timer *t)
+{
+	machine_request((struct machine *)((char *)t - __builtin_offsetof(struct machine, timeout)),
+			REQUEST_TIMEOUT, 0);
+}
+
+static void power_grace_due(struct timer *t)
+{
+	struct machine *m =
+	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, power_grace));
+
+	machine_request(m, REQUEST_SIGNAL, m->power_signal);
+}
+
+static void console_quit(void *arg)
+{
+	machine_request(arg, REQUEST_CONSOLE_QUIT, 0);
+}
+
+static int open_consoles(struct machine *m, struct refusal *why)
+{
+	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++) {
+		const struct config_serial *cfg = &m->config->serial[i];
+
+		if (m->config->dry_run) {
+			if (chr_check(cfg, i, why))
+				return -1;
+			continue;
+		}
+		if (chr_open(cfg, i, m->loop, &m->chr[i], why))
+			return -1;
+		if (m->chr[i])
+			chr_on_quit(m->chr[i], console_quit, m);
+	}
+	return m->config->dry_run ? 0 : requests_observe(m, why);
+}
+
+static int create_vcpus(struct machine *m, struct refusal *why)
+{
+	m->host = (struct vcpu_host){
+	    .ports = m->ports, .mmio = m->mmio, .arg = m, .stopped = requests_vcpu_stopped};
+	for (unsigned i = 0; i < m->config->cpus; i++) {
+		struct vcpu_params p = {
+		    .id = i,
+		    .count = m->config->cpus,
+		    .host = &m->host,
+		    .cpu_features = m->config->cpu_features,
+		    .hyperv = m->config->hyperv,
+		};
+
+		if (vcpu_create(m->vm, &p, &m->vcpu[i], why))
+			return -1;
+		m->vcpu_count++;
+	}
+	return reset_vcpus(m, why);
+}
+
+/* The guest's highest address must be one that the host's processors can form. */
+static int check_address_space(const struct machine *m, struct refusal *why)
+{
+	const struct gmem_region *top = gmem_region(m->mem, gmem_region_count(m->mem) - 1);
+	unsigned bits = vm_physical_bits(m->vm);
+
+	if (top->base + top->size <= 1ull << bits)
+		return 0;
+	return refuse(why, STATUS_UNAVAILABLE, NULL, "--memory",
+		      "%llu MiB need more than this host's %u bits of guest physical address",
+		      (unsigned long long)(m->config->memory >> 20), bits);
+}
+
+static int create_hardware(struct machine *m, struct refusal *why)
+{
+	if (vm_create(m->mem, &m->vm, why) || check_address_space(m, why))
+		return -1;
+	m->irqs = vm_irq_chip(m->vm);
+	if (pc_build(m, why))
+		return -1;
+	return create_vcpus(m, why);
+}
+
+static int create(struct machine *m, struct refusal *why)
+{
+	const struct config *c = m->config;
+	int err;
+
+	if (c->report_dir && report_prepare(c->report_dir, c->dry_run, why))
+		return -1;
+	if (guest_open_files(m, why))
+		return -1;
+	err = loop_create(clock_host(), &m->loop);
+	if (!err)
+		err = bus_create("port", 0xffff, &m->ports);
+	if (!err)
+		err = bus_create("mmio", UINT64_MAX, &m->mmio);
+	if (err)
+		return refuse_errno(why, -err, NULL, NULL, "start");
+	if (guest_create_memory(m, why) || guest_load(m, why) || open_consoles(m, why))
+		return -1;
+	if (c->dry_run)
+		return 0;
+	if (create_hardware(m, why))
+		return -1;
+	return signals_open(m, why);
+}
+
+int machine_create(const struct config *c, struct machine **out, struct refusal *why)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return refuse(why, STATUS_HOST, NULL, NULL, "out of memory");
+	signals_block();
+	m->config = c;
+	m->files.kernel = -1;
+	requests_init(m);
+	timer_init(&m->timeout, timeout_due);
+	timer_init(&m->power_grace, power_grace_due);
+	timer_init(&m->drain, drain_due);
+	if (create(m, why)) {
+		machine_destroy(m);
+		return -1;
+	}
+	*out = m;
+	return 0;
+}
+
+static void dump_vcpus(void *arg, FILE *f)
+{
+	struct machine *m = arg;
+
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_dump(m->vcpu[i], m->mem, f);
+}
+
+int machine_write_report(struct machine *m, const struct verdict *v)
+{
+	struct vcpu_counters counters[CONFIG_CPUS_MAX];
+	struct chr_stats console;
+	struct report_input in = {
+	    .config = m->config,
+	    .verdict = v,
+	    .instruction = m->instruction[0] ? m->instruction : NULL,
+	    .kvm = kvm_host_kind(),
+	    .boot = &m->boot,
+	    .start_wall_ns = m->start_wall_ns,
+	    .duration_ns = clock_now_ns(loop_clock(m->loop)) - m->start_ns,
+	    .first_output_ns = REPORT_NEVER,
+	    .vcpu = counters,
+	    .vcpu_count = m->vcpu_count,
+	    .resets = m->resets,
+	    .dump_vcpus = dump_vcpus,
+	    .arg = m,
+	};
+	int err;
+
+	chr_stats(m->chr[0], &console);
+	if (console.first_write_ns)
+		in.first_output_ns = console.first_write_ns - m->start_ns;
+	in.console_bytes = console.written;
+	in.console_lost_bytes = console.lost;
+	machine_pause(m);
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_counters(m->vcpu[i], &counters[i]);
+	err = report_write(m->config->report_dir, &in);
+	machine_resume(m);
+	return err;
+}
+
+static int start_vcpus(struct machine *m, struct verdict *v)
+{
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		int err = vcpu_start(m->vcpu[i]);
+
+		if (err) {
+			v->status = STATUS_HOST;
+			v->name = "host-error";
+			snprintf(v->text, sizeof(v->text), "cannot start the thread of vCPU %u: %s",
+				 i, strerror(-err));
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int machine_run(struct machine *m, struct verdict *v)
+{
+	struct clock *clock = loop_clock(m->loop);
+	int err;
+
+	m->start_wall_ns = clock_wall_ns(clock);
+	m->start_ns = clock_now_ns(clock);
+	observer_start_at(m->observer, m->start_ns);
+	if (start_vcpus(m, v))
+		return -1;
+	if (m->config->timeout_ns)
+		loop_timer_set(m->loop, &m->timeout, m->start_ns + m->config->timeout_ns);
+	m->drain_interval_ns = DRAIN_MIN_NS;
+	loop_timer_set(m->loop, &m->drain, m->start_ns + m->drain_interval_ns);
+	m->running = true;
+	machine_resume(m);
+	err = loop_run(m->loop);
+	m->running = false;
+	machine_pause(m);
+	vm_drain_coalesced(m->vm, m->ports, m->mmio);
+	if (!m->ended) {
+		m->verdict.status = STATUS_INTERNAL;
+		m->verdict.name = "internal-error";
+		snprintf(m->verdict.text, sizeof(m->verdict.text), "event loop: %s",
+			 strerror(-err));
+	}
+	if (m->config->report_dir && machine_write_report(m, &m->verdict))
+		log_warning("%s: the report could not be written whole", m->config->report_dir);
+	*v = m->verdict;
+	return 0;
+}
+
+void machine_destroy(struct machine *m)
+{
+	if (!m)
+		return;
+	signals_close(m);
+	while (m->vcpu_count)
+		vcpu_destroy(m->vcpu[--m->vcpu_count]);
+	while (m->newest) {
+		struct device *d = m->newest;
+
+		m->newest = d->older;
+		d->ops->destroy(d);
+	}
+	vm_destroy(m->vm);
+	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++)
+		chr_close(m->chr[i]);
+	observer_destroy(m->observer);
+	gmem_destroy(m->mem);
+	bus_destroy(m->mmio);
+	bus_destroy(m->ports);
+	loop_destroy(m->loop);
+	guest_close_files(m);
+	requests_fini(m);
+	free(m);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of src/machine share: the machine and its parts. */
+#ifndef MACHINE_INTERNAL_H
+#define MACHINE_INTERNAL_H
+
+#include <lodge/boot.h>
+#include <lodge/bus.h>
+#include <lodge/console.h>
+#include <lodge/device.h>
+#include <lodge/gmem.h>
+#include <lodge/kvm.h>
+#include <lodge/loop.h>
+#include <lodge/machine.h>
+#include <stdatomic.h>
+
+#define REQUESTS_MAX 16u
+
+struct request_entry {
+	enum request what;
+	int value;
+	bool has_refused;
+	struct vcpu_refused refused;
+};
+
+/* A mailbox: any thread posts, the main loop handles. */
+struct requests {
+	pthread_mutex_t lock; /* leaf */
+	struct request_entry entry[REQUESTS_MAX];
+	unsigned count;
+	struct task task;
+};
+
+/* The files of a direct boot, open from start to end so that a reset loads the same ones. */
+struct kernel_files {
+	int kernel;
+	int initrd[CONFIG_INITRDS_MAX];
+	unsigned initrd_count;
+	char cache_dir[4096]; /* "" for none */
+};
+
+struct machine {
+	const struct config *config;
+	struct loop *loop;
+	struct gmem *mem;
+	struct bus *ports, *mmio;
+	struct vm *vm;
+	struct irq_chip *irqs; /* of vm */
+	struct vcpu *vcpu[CONFIG_CPUS_MAX];
+	unsigned vcpu_count;
+	struct vcpu_host host;
+
+	struct device *newest; /* list of all devices, through device.older */
+	struct piix4_pm *power; /* has the power button */
+
+	struct chr *chr[CONFIG_SERIAL_MAX];
+	struct observer *observer;
+
+	struct kernel_files files;
+	struct e820 map;
+	struct boot_entry entry;
+	struct boot_info boot;
+
+	struct requests requests;
+	struct timer timeout, power_grace, panic_grace, drain;
+	uint64_t drain_interval_ns;
+	bool panic_noted, panic_over;
+	int power_signal; /* the signal that pressed the power button; 0: none yet */
+	struct watch signals;
+	bool signals_open;
+
+	bool running; /* vCPUs may run: between start and end, not paused by --on */
+	bool ended;
+	struct verdict verdict;
+	char refusal_text[REFUSAL_TEXT_MAX]; /* why a reset failed */
+	int64_t start_wall_ns;
+	uint64_t start_ns;
+	unsigned resets;
+	struct vcpu_refused refused;
+	char instruction[160];
+};
+
+/* pc.c: every device of the machine `pc`, in address order. */
+int pc_build(struct machine *m, struct refusal *why);
+void pc_press_power_button(struct machine *m);
+/* The tables that firmware would leave in memory: ACPI and SMBIOS. *rsdp is the ACPI root. */
+int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why);
+
+/* machine.c */
+void machine_own(struct machine *m, struct device *d);
+void machine_pause(struct machine *m);  /* every vCPU parked on return; main loop's thread */
+void machine_resume(struct machine *m); /* unless the machine is to stand still */
+/* Power-on state, loaded again, running again. -1 with *why: nothing can run any more. */
+int machine_restart(struct machine *m, struct refusal *why);
+int machine_write_report(struct machine *m, const struct verdict *v);
+
+/* guest.c: what is in guest memory before the first instruction */
+int guest_create_memory(struct machine *m, struct refusal *why);
+int guest_open_files(struct machine *m, struct refusal *why);
+void guest_close_files(struct machine *m);
+int guest_load(struct machine *m, struct refusal *why);
+
+/* requests.c */
+void requests_init(struct machine *m);
+void requests_fini(struct machine *m);
+void requests_vcpu_stopped(void *arg, enum vcpu_stop why, const struct vcpu_refused *what);
+int requests_observe(struct machine *m, struct refusal *why); /* the console's words */
+
+/* signals.c */
+void signals_block(void); /* before any thread is made */
+int signals_open(struct machine *m, struct refusal *why);
+void signals_close(struct machine *m);
+
+#endif

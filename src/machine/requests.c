@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What vCPUs, devices, the console and the user ask of the machine, and what comes of it.
+ *
+ * Theory of operation: a request is put into a small mailbox by any thread; all but a panic stop
+ * the vCPUs at once, so that a guest that asked for power off does not run on. The main loop then
+ * takes them in order, asks verdict_decide(), and ends, resets, or stands still.
+ *
+ * A panic is not acted on at once: the lines that say why come after the first, and many guests are
+ * told to reboot right away. So it is noted, and whatever comes next (the end mark, a reboot, one
+ * second) completes it.
+ */
+#include "machine/machine_internal.h"
+
+#include <lodge/log.h>
+
+#include "machine/disasm.h"
+#include "machine/verdict.h"
+
+#include <string.h>
+
+#define PANIC_GRACE_NS (1 * NS_PER_S)
+#define PANIC_TAIL_NS  (50 * NS_PER_MS)
+
+static bool stops_vcpus(enum request what)
+{
+	return what != REQUEST_PANIC;
+}
+
+static void post(struct machine *m, enum request what, int value,
+		 const struct vcpu_refused *refused)
+{
+	struct requests *r = &m->requests;
+
+	pthread_mutex_lock(&r->lock);
+	if (r->count < REQUESTS_MAX) {
+		struct request_entry *e = &r->entry[r->count++];
+
+		e->what = what;
+		e->value = value;
+		e->has_refused = refused != NULL;
+		if (refused)
+			e->refused = *refused;
+	}
+	pthread_mutex_unlock(&r->lock);
+	for (unsigned i = 0; stops_vcpus(what) && i < m->vcpu_count; i++)
+		vcpu_pause_begin(m->vcpu[i]);
+	loop_post(m->loop, &r->task);
+}
+
+void machine_request(struct machine *m, enum request what, int value)
+{
+	post(m, what, value, NULL);
+}
+
+void requests_vcpu_stopped(void *arg, enum vcpu_stop why, const struct vcpu_refused *what)
+{
+	static const enum request requests[] = {
+	    [VCPU_STOP_TRIPLE_FAULT] = REQUEST_TRIPLE_FAULT,
+	    [VCPU_STOP_KVM_REFUSED] = REQUEST_KVM_REFUSED,
+	    [VCPU_STOP_FAILED] = REQUEST_VCPU_FAILED,
+	};
+
+	post(arg, requests[why], 0, what);
+}
+
+static void end(struct machine *m, const struct verdict *v)
+{
+	m->verdict = *v;
+	m->ended = true;
+	m->running = false;
+	loop_stop(m->loop);
+}
+
+static void restart(struct machine *m)
+{
+	struct refusal why = {0};
+	struct verdict v = {.name = "internal-error"};
+
+	if (!machine_restart(m, &why))
+		return;
+	v.status = why.status ? why.status : STATUS_INTERNAL;
+	snprintf(v.text, sizeof(v.text), "the guest could not be started again: %.*s",
+		 (int)sizeof(v.text) - 64, why.text);
+	end(m, &v);
+}
+
+static void carry_out(struct machine *m, const struct request_entry *e)
+{
+	struct verdict_cause cause = {.what = e->what, .value = e->value, .kvm = kvm_host_kind()};
+	char panic_text[256] = "";
+	struct verdict v;
+
+	if (e->what == REQUEST_PANIC && m->observer)
+		observer_panic_text(m->observer, panic_text, sizeof(panic_text));
+	if (panic_text[0])
+		cause.detail = panic_text;
+	if (e->has_refused) {
+		m->refused = e->refused;
+		disasm_format(e->refused.bytes, e->refused.byte_count, e->refused.mode_bits,
+			      e->refused.rip, m->instruction, sizeof(m->instruction));
+		cause.refused = &m->refused;
+		cause.instruction = m->instruction;
+	}
+	switch (verdict_decide(m->config, &cause, &v)) {
+	case ACTION_EXIT:
+		end(m, &v);
+		break;
+	case ACTION_RESET:
+		log_info("%s; starting the guest again", v.text);
+		restart(m);
+		break;
+	case ACTION_PAUSE:
+		log_warning("%s; the guest stands still (--on), SIGTERM ends it", v.text);
+		m->running = false;
+		machine_pause(m);
+		break;
+	}
+}
+
+/* After a panic, whatever the guest does next is part of it. */
+static bool completes_panic(enum request what)
+{
+	return what == REQUEST_REBOOT || what == REQUEST_POWEROFF || what == REQUEST_TRIPLE_FAULT;
+}
+
+static void handle_one(struct machine *m, struct request_entry *e)
+{
+	uint64_t now = clock_now_ns(loop_clock(m->loop));
+
+	if (m->panic_noted && completes_panic(e->what)) {
+		e->what = REQUEST_PANIC;
+		m->panic_over = true;
+	}
+	if (e->what == REQUEST_PANIC && !m->panic_over) {
+		if (!m->panic_noted)
+			loop_timer_set(m->loop, &m->panic_grace, now + PANIC_GRACE_NS);
+		m->panic_noted = true;
+		return;
+	}
+	carry_out(m, e);
+}
+
+static void requests_ready(struct task *t)
+{
+	struct machine *m =
+	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, requests.task));
+	struct requests *r = &m->requests;
+	struct request_entry batch[REQUESTS_MAX];
+	unsigned count;
+
+	pthread_mutex_lock(&r->lock);
+	count = r->count;
+	memcpy(batch, r->entry, count * sizeof(batch[0]));
+	r->count = 0;
+	pthread_mutex_unlock(&r->lock);
+	for (unsigned i = 0; i < count && !m->ended; i++) {
+		unsigned resets = m->resets;
+
+		handle_one(m, &batch[i]);
+		if (m->resets != resets)
+			break; /* the rest came from before the reset */
+	}
+	machine_resume(m);
+}
+
+static void panic_grace_over(struct timer *t)
+{
+	struct machine *m =
+	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, panic_grace));
+
+	m->panic_over = true;
+	machine_request(m, REQUEST_PANIC, 0);
+}
+
+static void console_panic(void *arg, const struct observer_panic *p)
+{
+	struct machine *m = arg;
+
+	log_debug("the console says panic: %s", p->text);
+	machine_request(m, REQUEST_PANIC, 0);
+}
+
+/* The last line is on its way: a moment for what the guest has written behind it. */
+static void console_panic_end(void *arg)
+{
+	struct machine *m = arg;
+
+	if (m->panic_noted)
+		loop_timer_set(m->loop, &m->panic_grace,
+			       clock_now_ns(loop_clock(m->loop)) + PANIC_TAIL_NS);
+}
+
+static void console_until(void *arg, uint64_t at_ns)
+{
+	(void)at_ns;
+	machine_request(arg, REQUEST_UNTIL, 0);
+}
+
+static void console_stage(void *arg, enum boot_stage stage, uint64_t at_ns)
+{
+	struct machine *m = arg;
+
+	log_info("stage %s after %.3f s", config_stage_name(stage),
+		 (double)(at_ns - m->start_ns) / NS_PER_S);
+	if (m->config->until == UNTIL_STAGE && stage >= m->config->until_stage)
+		machine_request(m, REQUEST_UNTIL, 0);
+}
+
+int requests_observe(struct machine *m, struct refusal *why)
+{
+	static char log_path[4096];
+	struct observer_params p = {
+	    .loop = m->loop,
+	    .events = {.arg = m,
+		       .panic = console_panic,
+		       .panic_end = console_panic_end,
+		       .until = console_until,
+		       .stage = console_stage},
+	    .until_text = m->config->until == UNTIL_TEXT ? m->config->until_text : NULL,
+	    .start_ns = clock_now_ns(loop_clock(m->loop)),
+	};
+
+	if (m->config->report_dir) {
+		int n =
+		    snprintf(log_path, sizeof(log_path), "%s/console.log", m->config->report_dir);
+
+		if (n < 0 || (size_t)n >= sizeof(log_path))
+			return refuse(why, STATUS_USAGE, NULL, "--report", "the path is too long");
+		p.log_path = log_path;
+	}
+	if (observer_create(&p, &m->observer, why))
+		return -1;
+	if (m->chr[0])
+		chr_observe(m->chr[0], m->observer);
+	return 0;
+}
+
+void requests_init(struct machine *m)
+{
+	pthread_mutex_init(&m->requests.lock, NULL);
+	m->requests.task.fn = requests_ready;
+	timer_init(&m->panic_grace, panic_grace_over);
+}
+
+void requests_fini(struct machine *m)
+{
+	pthread_mutex_destroy(&m->requests.lock);
+}
