@@ -116,4 +116,30 @@ void vcpu_counters(const struct vcpu *v, struct vcpu_counters *out);
 /* For `lodge doctor`: runs a few instructions of unenlightened code; 1 runs, 0 refused, -errno. */
 int kvm_probe_unenlightened(char *detail, size_t size);
 
+/* What /dev/kvm says of itself, for `lodge doctor` and `lodge version`. */
+struct kvm_capability {
+	const char *name; /* "KVM_CAP_IRQCHIP" */
+	const char *use;  /* what Lodge does with it */
+	bool required;
+	int value; /* of KVM_CHECK_EXTENSION; 0: not there */
+};
+
+#define KVM_SURVEY_CAPABILITIES_MAX 24u
+
+enum kvm_switch { KVM_SWITCH_UNKNOWN, KVM_SWITCH_OFF, KVM_SWITCH_ON };
+
+struct kvm_survey {
+	int error;       /* 0, or the errno of opening /dev/kvm; the rest is then empty */
+	int api_version; /* -1: not a KVM device; Lodge needs 12 */
+	unsigned capability_count;
+	struct kvm_capability capability[KVM_SURVEY_CAPABILITIES_MAX];
+	unsigned vcpus_recommended, vcpus_max;
+	unsigned physical_bits; /* of guest physical addresses; 0: unknown */
+	/* The module's parameters; names as in /sys/module/KIND/parameters, NULL: has none. */
+	const char *paging_name, *apic_name;
+	enum kvm_switch paging, apic; /* nested paging; interrupt controller in hardware */
+};
+
+void kvm_survey(struct kvm_survey *out);
+
 #endif

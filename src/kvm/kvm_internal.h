@@ -66,6 +66,16 @@ struct vcpu {
 int vm_open_system(struct refusal *why); /* checked /dev/kvm descriptor, or -1 */
 void vm_drain_ring(struct vm *vm, struct bus *ports, struct bus *mmio);
 
+/* survey.c: every capability that Lodge asks for. */
+struct kvm_wanted {
+	int number;
+	const char *name;
+	bool required;
+	const char *use;
+};
+extern const struct kvm_wanted kvm_wanted[];
+extern const unsigned kvm_wanted_count;
+
 /* cpuid.c: pure. What vCPU `id` of `count` sees; tsc_khz 0: unknown. */
 struct cpuid_request {
 	unsigned id, count;

@@ -26,20 +26,6 @@
 
 #define KVM_DEVICE "/dev/kvm"
 
-static const struct {
-	int number;
-	const char *name;
-} required[] = {
-    {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
-    {KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
-    {KVM_CAP_PIT2, "KVM_CAP_PIT2"},
-    {KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
-    {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
-    {KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
-    {KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
-    {KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR"},
-};
-
 static int check_system(int fd, struct refusal *why)
 {
 	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
@@ -51,9 +37,10 @@ static int check_system(int fd, struct refusal *why)
 		return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, "KVM_GET_API_VERSION",
 			      "the kernel has KVM API %d, Lodge needs %d", version,
 			      KVM_API_VERSION);
-	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
-		if (ioctl(fd, KVM_CHECK_EXTENSION, required[i].number) <= 0)
-			return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, required[i].name,
+	for (unsigned i = 0; i < kvm_wanted_count; i++) {
+		if (kvm_wanted[i].required &&
+		    ioctl(fd, KVM_CHECK_EXTENSION, kvm_wanted[i].number) <= 0)
+			return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, kvm_wanted[i].name,
 				      "the host's KVM does not have this capability");
 	}
 	return 0;
