@@ -118,17 +118,20 @@ static void test_lookup_boundaries(void **state)
 
 static void test_whole_address_space(void **state)
 {
-	struct bus_region r = region(&spy8, "R"), last = region(&spy8, "L");
+	struct bus_region r = region(&spy8, "R"), last = region(&spy8, "L"),
+			  first = region(&spy8, "F");
 	struct bus *b;
 
 	(void)state;
 	assert_int_equal(bus_create("mmio", TOP, &b), 0);
 	assert_int_equal(bus_map(b, &last, TOP - 7, 8), 0);
+	assert_int_equal(bus_map(b, &first, 0, 8), 0); /* nothing wraps into it */
 	expect_read(b, TOP - 7, 8, 0x1716151413121110, "L:r8@0 ");
 	expect_read(b, TOP, 1, 0x17, "L:r1@7 ");
 	expect_read(b, TOP, 8, 0xffffffffffffff17, "L:r1@7 ");
 	expect_write(b, TOP - 1, 4, 0x44332211, "L:w1@6=11 L:w1@7=22 ");
 	bus_unmap(b, &last);
+	bus_unmap(b, &first);
 	assert_int_equal(bus_map(b, &r, 0, TOP), 0);
 	expect_read(b, TOP - 1, 1, 0x0e, "R:r1@fffffffffffffffe ");
 	expect_read(b, TOP, 1, 0xff, "");
