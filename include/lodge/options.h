@@ -29,7 +29,7 @@ enum option_completion {
 
 enum option_state {
 	OPTION_HERE,
-	OPTION_PARTLY, /* some values are refused: option_spec.limit says which are not */
+	OPTION_PARTLY, /* some values are refused: option_spec.limit says what is there */
 	OPTION_LATER,  /* known, and refused: option_spec.limit says why */
 };
 

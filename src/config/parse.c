@@ -9,11 +9,9 @@
  * table says that it repeats. Linear in argc.
  */
 #include "config/builder.h"
+#include "core/nearest.h"
 
 #include <string.h>
-
-#define SUGGEST_NAME_MAX 24u /* bytes of a name that is compared */
-#define SUGGEST_DISTANCE 2u  /* edits */
 
 static const struct option_spec *find_letter(char letter)
 {
@@ -37,48 +35,15 @@ static const struct option_spec *find_name(const char *name, size_t n)
 	return NULL;
 }
 
-static unsigned min3(unsigned a, unsigned b, unsigned c)
-{
-	unsigned m = a < b ? a : b;
-
-	return m < c ? m : c;
-}
-
-/* Insertions, deletions, replacements and swaps of neighbours; both at most SUGGEST_NAME_MAX. */
-static unsigned edit_distance(const char *a, size_t na, const char *b, size_t nb)
-{
-	unsigned d[SUGGEST_NAME_MAX + 1][SUGGEST_NAME_MAX + 1];
-	size_t i, j;
-
-	for (i = 0; i <= na; i++)
-		d[i][0] = (unsigned)i;
-	for (j = 0; j <= nb; j++)
-		d[0][j] = (unsigned)j;
-	for (i = 1; i <= na; i++) {
-		for (j = 1; j <= nb; j++) {
-			d[i][j] = min3(d[i - 1][j] + 1, d[i][j - 1] + 1,
-				       d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    d[i - 2][j - 2] + 1 < d[i][j])
-				d[i][j] = d[i - 2][j - 2] + 1;
-		}
-	}
-	return d[na][nb];
-}
-
 static const char *nearest_name(const char *name, size_t n)
 {
-	unsigned best = SUGGEST_DISTANCE + 1, distance, i;
+	unsigned best = NEAREST_FAR, score, i;
 	const char *found = NULL;
 
-	if (n < 2 || n > SUGGEST_NAME_MAX)
-		return NULL;
 	for (i = 0; i < option_count; i++) {
-		if (strncmp(options[i].name, name, n) == 0)
-			return options[i].name;
-		distance = edit_distance(name, n, options[i].name, strlen(options[i].name));
-		if (distance < best) {
-			best = distance;
+		score = nearest_score(name, n, options[i].name);
+		if (score < best) {
+			best = score;
 			found = options[i].name;
 		}
 	}

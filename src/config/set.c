@@ -28,8 +28,9 @@ static int refuse_value(const struct option_spec *o, const char *value, const ch
 
 static int refuse_later(const struct option_spec *o, const char *value, struct refusal *why)
 {
-	return refuse(why, STATUS_USAGE, NULL, NULL, "--%s: " GIVEN " is %s", o->name, value,
-		      o->limit);
+	return refuse(why, STATUS_USAGE, NULL, NULL,
+		      "--%s: " GIVEN " is not in this version (" LODGE_VERSION "); %s", o->name,
+		      value, o->limit);
 }
 
 /* Known, but not built yet. */
