@@ -169,19 +169,23 @@ static void pty_start(struct chr *c)
 	pty_follow(p);
 }
 
-/* Waits until the slave's reader has read what it was given, at most limit_ns. */
+/*
+ * Waits until the slave's reader has read what it was given, at most limit_ns. What was written
+ * reaches the slave a moment later, so nothing to read counts only when seen again and again.
+ */
 static void pty_wait_read(struct pty *p, uint64_t limit_ns)
 {
 	const struct timespec nap = {.tv_nsec = (long)NAP_NS};
-	uint64_t waited;
 	int fd = open(p->path, O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	unsigned quiet = 0;
 
-	for (waited = 0; fd >= 0 && waited < limit_ns; waited += NAP_NS) {
+	for (uint64_t waited = 0; fd >= 0 && waited < limit_ns && quiet < 3; waited += NAP_NS) {
 		int unread = 0;
 
-		if (ioctl(fd, FIONREAD, &unread) || !unread)
-			break;
 		nanosleep(&nap, NULL);
+		if (ioctl(fd, FIONREAD, &unread))
+			break;
+		quiet = unread ? 0 : quiet + 1;
 	}
 	if (fd >= 0)
 		close(fd);
