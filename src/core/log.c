@@ -104,7 +104,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text + used, limit - used, fmt, args);
 	va_end(args);
-	strcat(text, note);
+	memcpy(text + strlen(text), note, strlen(note) + 1);
 	send_counted(text);
 }
 

@@ -8,6 +8,6 @@
  * begin a new line: C0 controls, DEL, C1 controls, and whatever is not well-formed UTF-8 (RFC
  * 3629). The length stays the same.
  */
-void text_sanitize(char *s);
+void text_sanitize(char *text);
 
 #endif
