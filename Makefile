@@ -80,6 +80,34 @@ unit-tests: $(UNIT_TESTS)
 asan:
 	$(Q)$(MAKE) O=build-asan SANITIZE=1 all unit-tests
 
+# The runner builds what each suite needs. CC= and CFLAGS= reach it, O= names the folder.
+.PHONY: check
+check:
+	tools/setup check
+	+O=$(O) tests/run
+
+.PHONY: tidy
+tidy: all
+	O=$(O) tools/tidy
+
+.PHONY: install
+install: all
+	install -D -m 755 $(O)/lodge $(DESTDIR)$(PREFIX)/bin/lodge
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(O)/man/*.1
+	install -D -m 644 $(O)/completion/lodge.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lodge
+	install -D -m 644 $(O)/completion/_lodge \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_lodge
+	install -D -m 644 $(O)/completion/lodge.fish \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/lodge.fish
+
+.PHONY: uninstall
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/lodge $(DESTDIR)$(PREFIX)/share/man/man1/lodge.1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lodge \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_lodge \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/lodge.fish
+
 .PHONY: clean
 clean:
 	rm -rf build build-asan build-clang build-fuzz
