@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Benchmarks: figures against QEMU in the deterministic lab.
+
+$(O)/tests/bench/measure: tests/bench/measure.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  BENCH   $<")
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 $(WARNINGS) -O2 -static -o $@ $<
+
+.PHONY: bench
+bench: all $(O)/tests/bench/measure
+	$(Q)tools/setup bench
+	$(Q)tests/bench/boot --build $(O) --docs docs/bench
