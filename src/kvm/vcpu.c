@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #define KICK_SIGNAL SIGRTMIN
+/* Of the usual 8 MiB, transparent huge pages would make the first 2 MiB resident. */
+#define THREAD_STACK_BYTES (256u << 10)
 
 static void kick_handler(int signal)
 {
@@ -186,6 +188,7 @@ static void *vcpu_thread(void *arg)
 
 int vcpu_start(struct vcpu *v)
 {
+	pthread_attr_t attributes;
 	sigset_t all, old;
 	int err;
 
@@ -193,7 +196,10 @@ int vcpu_start(struct vcpu *v)
 	sigfillset(&all);
 	sigdelset(&all, KICK_SIGNAL);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&v->thread, NULL, vcpu_thread, v);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+	err = pthread_create(&v->thread, &attributes, vcpu_thread, v);
+	pthread_attr_destroy(&attributes);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	v->started = err == 0;
 	return -err;
