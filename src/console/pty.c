@@ -10,6 +10,7 @@
  * reader has not read when we close the master is lost, so at the end we give it a second.
  */
 #include "console/stream.h"
+#include "console/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,7 +161,7 @@ static void pty_start(struct chr *c)
 {
 	struct pty *p = c->state;
 
-	dprintf(STDERR_FILENO, "lodge: %s: %s\n", c->name, p->path);
+	terminal_tell(c->name, p->path);
 	p->watch = (struct watch){.fd = p->notify_fd, .events = EPOLLIN, .fn = pty_noticed};
 	if (p->notify_fd >= 0 && loop_watch(c->loop, &p->watch)) {
 		close(p->notify_fd);

@@ -22,8 +22,10 @@
 #include <fcntl.h>
 #include <lodge/console.h>
 #include <lodge/log.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -38,7 +40,8 @@ static const int ending[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGILL,  SIGTRAP, SIGABR
 #define ENDING_COUNT (sizeof(ending) / sizeof(ending[0]))
 
 static struct {
-	int fd;             /* -1: not entered */
+	int fd; /* -1: not entered */
+	int stderr_is_tty;
 	atomic_bool is_raw; /* and the modes are ours to put back */
 	struct termios found, raw;
 	struct sigaction old[ENDING_COUNT], old_stop, old_continue;
@@ -98,7 +101,7 @@ bool terminal_resume(void)
 
 	if (terminal.fd >= 0 && terminal_set(&terminal.raw)) {
 		atomic_store(&terminal.is_raw, true);
-		log_set_raw_terminal(isatty(STDERR_FILENO));
+		log_set_raw_terminal(terminal.stderr_is_tty);
 	}
 	errno = saved;
 	return atomic_load(&terminal.is_raw);
@@ -195,6 +198,7 @@ int terminal_enter(int fd)
 	terminal.raw = terminal.found;
 	cfmakeraw(&terminal.raw);
 	terminal.fd = fd;
+	terminal.stderr_is_tty = isatty(STDERR_FILENO);
 	terminal_handle_signals();
 	terminal_resume();
 	return 0;
@@ -228,6 +232,15 @@ bool terminal_size(unsigned *rows, unsigned *columns)
 		return true;
 	}
 	return false;
+}
+
+void terminal_tell(const char *name, const char *text)
+{
+	bool cr = terminal.stderr_is_tty && atomic_load(&terminal.is_raw);
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT)
+		dprintf(STDERR_FILENO, "lodge: %s: %s%s", name, text, cr ? "\r\n" : "\n");
 }
 
 static void on_resize(int sig, siginfo_t *info, void *context)

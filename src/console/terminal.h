@@ -22,4 +22,7 @@ bool terminal_in_foreground(int fd);
 /* Raw mode again if it was entered, is off, and we are in the foreground. True: it is on. */
 bool terminal_resume(void);
 
+/* "lodge: NAME: TEXT" on stderr, at any log level; left out if that would wait. */
+void terminal_tell(const char *name, const char *text);
+
 #endif
