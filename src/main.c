@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The lodge command: hands the subcommand its arguments; the only file that ends the process. */
-#include <stdio.h>
+/* The lodge command. What main() returns is the exit status of docs/exit-status.md. */
+#include "cli/cli.h"
 
-int main(void)
+#include <lodge/console.h>
+
+int main(int argc, char *argv[])
 {
-	puts("lodge " LODGE_VERSION);
-	return 0;
+	stdio_secure();
+	return cli_main(argc, (const char *const *)argv);
 }

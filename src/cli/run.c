@@ -6,7 +6,6 @@
  */
 #include "cli/cli.h"
 
-#include "machine/report.h"
 #include <lodge/config.h>
 #include <lodge/log.h>
 #include <lodge/machine.h>
@@ -17,11 +16,8 @@ static int run_machine(const struct config *c)
 	struct verdict v = {0};
 	struct machine *m;
 
-	if (machine_create(c, &m, &why) < 0) {
-		if (c->report_dir && !c->dry_run)
-			report_abandon(c->report_dir);
+	if (machine_create(c, &m, &why) < 0)
 		return cli_refuse(&why);
-	}
 	if (!c->dry_run)
 		machine_run(m, &v);
 	machine_destroy(m);

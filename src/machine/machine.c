@@ -221,6 +221,8 @@ int machine_create(const struct config *c, struct machine **out, struct refusal 
 	timer_init(&m->drain, drain_due);
 	if (create(m, why)) {
 		machine_destroy(m);
+		if (c->report_dir)
+			report_abandon(c->report_dir);
 		return -1;
 	}
 	*out = m;
