@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KVM_API_NEEDED 12
+#define KVM_API_NEEDED     12
+#define MEMORY_DEFAULT_KIB 524288u
 
 static struct finding *find(struct doctor *d, enum finding_level level, const char *name,
 			    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -196,18 +197,19 @@ static void examine_switches(struct doctor *d, const struct kvm_survey *s)
 
 static void examine_memory(struct doctor *d)
 {
+	static const char name[] = "MemAvailable:";
 	unsigned long long kib = 0;
 	char line[256];
 	FILE *f = fopen("/proc/meminfo", "re");
 
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-			break;
+	while (f && !kib && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, name, sizeof(name) - 1) == 0)
+			kib = strtoull(line + sizeof(name) - 1, NULL, 10);
 	}
 	if (f)
 		fclose(f);
 	if (kib)
-		find(d, kib < 512 * 1024 ? FINDING_NOTE : FINDING_OK, "memory",
+		find(d, kib < MEMORY_DEFAULT_KIB ? FINDING_NOTE : FINDING_OK, "memory",
 		     "%llu MiB available; a guest has 512 MiB unless -m says otherwise",
 		     kib / 1024);
 	read_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof(line));

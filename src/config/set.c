@@ -16,7 +16,7 @@
 
 #define GIVEN             "'%.60s'"
 
-#define TIMEOUT_MAX_HOURS 8760u
+#define TIMEOUT_MAX_HOURS 8760ull
 #define UNIX_PATH_MAX     107u /* sockaddr_un.sun_path less its NUL */
 
 static int refuse_value(const struct option_spec *o, const char *value, const char *wanted,

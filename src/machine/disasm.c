@@ -30,7 +30,8 @@ static void format_bytes(const uint8_t *bytes, unsigned count, char *out, size_t
 
 	out[0] = '\0';
 	for (i = 0; i < count && used + 9 <= size; i++)
-		used += (size_t)snprintf(out + used, size - used, i ? " %02x" : "bytes %02x", bytes[i]);
+		used +=
+		    (size_t)snprintf(out + used, size - used, i ? " %02x" : "bytes %02x", bytes[i]);
 }
 
 unsigned disasm_format(const uint8_t *bytes, unsigned count, unsigned mode_bits, uint64_t rip,
@@ -39,10 +40,12 @@ unsigned disasm_format(const uint8_t *bytes, unsigned count, unsigned mode_bits,
 	static struct zydis_api api;
 	ZydisDisassembledInstruction text;
 	struct refusal why = {0};
-	ZydisMachineMode mode = mode_bits == 16   ? ZYDIS_MACHINE_MODE_LEGACY_16
-				: mode_bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
-						  : ZYDIS_MACHINE_MODE_LONG_64;
+	ZydisMachineMode mode = ZYDIS_MACHINE_MODE_LONG_64;
 
+	if (mode_bits == 16)
+		mode = ZYDIS_MACHINE_MODE_LEGACY_16;
+	else if (mode_bits == 32)
+		mode = ZYDIS_MACHINE_MODE_LEGACY_32;
 	if (!size)
 		return 0;
 	format_bytes(bytes, count, out, size);

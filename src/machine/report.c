@@ -206,7 +206,7 @@ static struct json_t *make_refused(const struct report_input *in)
 	const struct vcpu_refused *r = &in->verdict->refused;
 	struct json_t *o = json_new_object();
 	char bytes[3 * sizeof(r->bytes) + 1] = "";
-	unsigned i;
+	size_t i;
 
 	for (i = 0; i < r->byte_count && i < sizeof(r->bytes); i++)
 		snprintf(bytes + 3 * i, 4, "%02x ", r->bytes[i]);
