@@ -52,7 +52,10 @@ struct refusal {
 int refuse(struct refusal *r, enum exit_status status, const char *source, const char *field,
 	   const char *reason, ...) __attribute__((format(printf, 5, 6)));
 
-/* As refuse(), with the status that fits errno value err (EACCES: 77, ENOENT: 66, other: 71). */
+/*
+ * As refuse(), with the status that fits errno value err (EACCES: 77, ENOENT: 66, other: 71). The
+ * reason is "WHAT: text of err", or the text alone where what is NULL.
+ */
 int refuse_errno(struct refusal *r, int err, const char *source, const char *field,
 		 const char *what);
 

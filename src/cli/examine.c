@@ -160,7 +160,7 @@ static void examine_guest_code(struct doctor *d)
 	if (runs == 0) {
 		d->runs = DOCTOR_RUNS_SMALL;
 		mend(find(d, FINDING_NOTE, "guest code",
-			  "%s refuses ordinary code: %s; a stock Linux ends with status 104",
+			  "%s refuses ordinary code: %s; a stock Linux does not boot",
 			  kvm_kind_name(kvm_host_kind()), detail),
 		     "use a host with kvm_amd or kvm_intel, or tools/lab");
 		return;

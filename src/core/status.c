@@ -76,6 +76,6 @@ int refuse_errno(struct refusal *r, int err, const char *source, const char *fie
 	/* Callers hold errno or a negative return value; both mean the same. */
 	if (err < 0)
 		err = -err;
-	return refuse(r, status_of_errno(err), source, field, "%s: %s", what,
-		      strerror_r(err, text, sizeof(text)));
+	return refuse(r, status_of_errno(err), source, field, "%s%s%s", what ? what : "",
+		      what ? ": " : "", strerror_r(err, text, sizeof(text)));
 }
