@@ -47,9 +47,33 @@ static int check_until(const struct config *c, struct refusal *why)
 	return 0;
 }
 
+/* Of all other taken ports the bus tells; a write to these never leaves the kernel. */
+static int check_exit_port(const struct config *c, struct refusal *why)
+{
+	static const struct {
+		int first, last;
+		const char *owner;
+	} kept[] = {
+	    {0x20, 0x21, "interrupt controller"},
+	    {0x40, 0x43, "timer"},
+	    {0xa0, 0xa1, "interrupt controller"},
+	    {0x4d0, 0x4d1, "interrupt controller"},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		if (c->exit_port >= kept[i].first && c->exit_port <= kept[i].last)
+			return refuse(why, STATUS_USAGE, NULL, NULL,
+				      "--exit-port: port 0x%x belongs to the %s", c->exit_port,
+				      kept[i].owner);
+	}
+	return 0;
+}
+
 int config_check(const struct config *c, struct refusal *why)
 {
-	if (check_kernel(c, why) < 0 || check_serial(c, why) < 0 || check_until(c, why) < 0)
+	if (check_kernel(c, why) < 0 || check_serial(c, why) < 0 || check_until(c, why) < 0 ||
+	    check_exit_port(c, why) < 0)
 		return -1;
 	return 0;
 }
