@@ -35,6 +35,7 @@
 #define LAYOUT_KVM_IDENTITY_MAP 0xfeffc000ull /* one page, Intel without unrestricted guest */
 #define LAYOUT_KVM_TSS          0xfeffd000ull /* three pages, the same */
 #define LAYOUT_4GIB             0x100000000ull
+#define LAYOUT_PCI64_ALIGN      0x40000000ull /* PCI's window above RAM starts on 1 GiB */
 
 /* I/O ports. */
 #define LAYOUT_PORT_POST       0x80

@@ -227,17 +227,40 @@ int pc_build(struct machine *m, struct refusal *why)
 	return add_ends(m, why);
 }
 
+/*
+ * For PCI above 4 GiB: past RAM, and within the addresses of the smallest processor that can have
+ * so much RAM. The host is not asked, so that a guest finds the same on each.
+ */
+static void find_pci64_window(const struct gmem *mem, struct acpi_params *p)
+{
+	static const uint64_t limits[] = {1ull << 36, 1ull << 39, 1ull << 40};
+	const struct gmem_region *last = gmem_region(mem, gmem_region_count(mem) - 1);
+	uint64_t base = (last->base + last->size + LAYOUT_PCI64_ALIGN - 1) & -LAYOUT_PCI64_ALIGN;
+
+	if (base < LAYOUT_4GIB)
+		base = LAYOUT_4GIB;
+	for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		if (base < limits[i]) {
+			p->pci64_base = base;
+			p->pci64_size = limits[i] - base;
+			return;
+		}
+	}
+}
+
 int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why)
 {
 	const struct config *c = m->config;
-	const struct acpi_params acpi = {
+	struct acpi_params acpi = {
 	    .cpus = c->cpus,
 	    .com1 = true,
 	    .com2 = c->serial[1].kind != SERIAL_NONE,
 	};
 	const struct smbios_params smbios = {.sockets = 1, .cores = c->cpus, .threads = 1};
-	int err = acpi_build(m->mem, &acpi, rsdp);
+	int err;
 
+	find_pci64_window(m->mem, &acpi);
+	err = acpi_build(m->mem, &acpi, rsdp);
 	if (!err)
 		err = e820_add(&m->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, E820_ACPI);
 	if (!err)

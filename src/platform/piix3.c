@@ -22,13 +22,17 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define PIRQRC         0x60 /* A to D */
-#define PIRQRC_OFF     0x80
-#define PIRQRC_IRQ     0x0f
-#define PIRQ_IRQS      0xdef8u /* IRQs that may be routed to: 3-7, 9-12, 14, 15 */
-#define RESET_HARD     0x02    /* SRST */
-#define RESET_CPU      0x04    /* RCPU: 0 to 1 resets */
+#define PIRQRC              0x60 /* A to D */
+#define PIRQRC_OFF          0x80
+#define PIRQRC_IRQ          0x0f
+#define DLC                 0x82
+#define DLC_PASSIVE_RELEASE 0x02 /* firmware sets it; Linux does, and says so, when it is not set  \
+				  */
+#define PIRQ_IRQS      0xdef8u   /* IRQs that may be routed to: 3-7, 9-12, 14, 15 */
+#define RESET_HARD     0x02      /* SRST */
+#define RESET_CPU      0x04      /* RCPU: 0 to 1 resets */
 #define RESET_WRITABLE (RESET_HARD | RESET_CPU)
 
 struct piix3 {
@@ -131,8 +135,10 @@ static void piix3_reset(struct device *dev)
 		f->config[piix3_registers[i].offset] = piix3_registers[i].value;
 		f->writable[piix3_registers[i].offset] = piix3_registers[i].writable;
 	}
-	for (unsigned i = 0; d->preset && i < PCI_PIRQS; i++)
-		f->config[PIRQRC + i] = preset_gsi[i];
+	if (d->preset) {
+		f->config[DLC] = DLC_PASSIVE_RELEASE;
+		memcpy(&f->config[PIRQRC], preset_gsi, sizeof(preset_gsi));
+	}
 	f->written = piix3_written;
 	d->reset_control = 0;
 	route(d);

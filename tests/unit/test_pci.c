@@ -343,6 +343,7 @@ static void test_preset_routing(void **state)
 	struct rig *r = *state;
 
 	assert_int_equal(config_read(r, 0x08, 0x60, 4), 0x0b0b0a0a);
+	assert_int_equal(config_read(r, 0x08, 0x82, 1), 0x02);
 	config_write(r, 0x08, 0x60, 4, 0xffffffff);
 	assert_int_equal(config_read(r, 0x08, 0x60, 4), 0x8f8f8f8f);
 }
