@@ -48,15 +48,30 @@ struct refusal {
  * Fills *r with "SOURCE: FIELD: REASON" (either of the first two may be NULL, and is then left
  * out) and returns -1. Control characters in what results are replaced by '?', so that a hostile
  * file name cannot forge a second line. The first refusal wins: a filled r stays as it is.
+ *
+ * int refuse(struct refusal *r, enum exit_status status, const char *source, const char *field,
+ *	      const char *reason, ...);
  */
-int refuse(struct refusal *r, enum exit_status status, const char *source, const char *field,
-	   const char *reason, ...) __attribute__((format(printf, 5, 6)));
+#define refuse(...) (refusal_fill(__VA_ARGS__), refusal_result())
 
 /*
- * As refuse(), with the status that fits errno value err (EACCES: 77, ENOENT: 66, other: 71). The
- * reason is "WHAT: text of err", or the text alone where what is NULL.
+ * As refuse(), with the status that fits errno value err, of either sign (EACCES: 77, ENOENT: 66,
+ * other: 71). The reason is "WHAT: text of err", or the text alone where what is NULL.
+ *
+ * int refuse_errno(struct refusal *r, int err, const char *source, const char *field,
+ *		    const char *what);
  */
-int refuse_errno(struct refusal *r, int err, const char *source, const char *field,
-		 const char *what);
+#define refuse_errno(...) (refusal_fill_errno(__VA_ARGS__), refusal_result())
+
+void refusal_fill(struct refusal *r, enum exit_status status, const char *source, const char *field,
+		  const char *reason, ...) __attribute__((format(printf, 5, 6)));
+void refusal_fill_errno(struct refusal *r, int err, const char *source, const char *field,
+			const char *what);
+
+/* Here, so that compilers and analysers know the result of refuse() in each caller. */
+static inline int refusal_result(void)
+{
+	return -1;
+}
 
 #endif

@@ -74,7 +74,7 @@ _Static_assert(DSDT_PCI_MMIO_SIZE == LAYOUT_PCI_MMIO_END + 1 - LAYOUT_PCI_MMIO, 
 	 (HEADER_SIZE + 8u + ACPI_CPUS_MAX * 8u + 12u + 5u * 10u + 6u) + (HEADER_SIZE + 4u) +      \
 	 (HEADER_SIZE + ACPI_CPUS_MAX * AML_PROCESSOR_SIZE + AML_NAME_BYTE_SIZE) +                 \
 	 2u * (HEADER_SIZE + TABLES_MAX * 8u) + 64u * 9u)
-_Static_assert(TABLES_SIZE_MAX <= LAYOUT_ACPI_SIZE, "the ACPI region is too small");
+_Static_assert(TABLES_SIZE_MAX <= (unsigned)LAYOUT_ACPI_SIZE, "the ACPI region is too small");
 
 /* Where in guest memory the next table goes. */
 struct writer {

@@ -149,14 +149,15 @@ int elf_parse(const struct loader *l, const struct source *src, struct elf *e)
 	memset(e, 0, sizeof(*e));
 	if (parse_ident(l, src, e, &t) < 0)
 		return -1;
-	if (t.offset > src->size || t.count * t.entry_size > src->size - t.offset)
+	if (t.offset > src->size || (uint64_t)t.count * t.entry_size > src->size - t.offset)
 		return bad(l, src, "e_phoff", "program headers beyond the end of the file",
 			   t.offset);
 	for (i = 0; i < t.count; i++) {
 		struct elf_segment s;
 		uint32_t type;
 
-		if (read_header(l, src, e->is64, t.offset + i * t.entry_size, &type, &s) < 0)
+		if (read_header(l, src, e->is64, t.offset + (uint64_t)i * t.entry_size, &type, &s) <
+		    0)
 			return -1;
 		if ((type == PT_LOAD || type == PT_NOTE) && add_segment(l, src, e, type, &s) < 0)
 			return -1;

@@ -22,8 +22,8 @@
 
 #define PTE_TABLE        0x3ull  /* present, writable */
 #define PTE_2MIB         0x83ull /* present, writable, page size */
-#define PTE_COUNT        512u
-#define IDENTITY_GB      4u
+#define PTE_COUNT        512ull
+#define IDENTITY_GB      4ull
 
 #define LOADER_UNDEFINED 0xff /* type_of_loader: none that has a number */
 

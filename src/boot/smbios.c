@@ -32,7 +32,7 @@
 #define NO_ERROR_HANDLE  0xfffeu
 #define HANDLE(type)     ((uint16_t)((type) << 8))
 #define KIB              1024u
-#define MIB              (1024u * 1024u)
+#define MIB              (1ull << 20)
 
 #define SIZE_IN_EXTENDED 0x7fffu     /* type 17 */
 #define IN_EXTENDED      0xffffffffu /* type 19 */

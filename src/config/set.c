@@ -262,7 +262,8 @@ int set_timeout(struct config_builder *b, const struct option_spec *o, const cha
 {
 	uint64_t ns;
 
-	if (value_parse_duration(value, &ns) < 0 || !ns || ns > TIMEOUT_MAX_HOURS * 3600 * NS_PER_S)
+	if (value_parse_duration(value, &ns) < 0 || !ns ||
+	    ns > TIMEOUT_MAX_HOURS * (3600 * NS_PER_S))
 		return refuse_value(o, value, "give a duration from 1ms to 8760h", why);
 	b->c->timeout_ns = ns;
 	return 0;

@@ -55,7 +55,7 @@ static int file_open(struct chr *c, const char *path, struct refusal *why)
 
 	if (!f)
 		return refuse_errno(why, ENOMEM, c->name, path, "memory");
-	strcpy(f->path, path);
+	memcpy(f->path, path, strlen(path) + 1);
 	f->fd = file_open_fd(path, &f->created);
 	if (f->fd < 0 || fstat(f->fd, &st)) {
 		refuse_output(why, errno, c->name, path);

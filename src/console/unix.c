@@ -66,7 +66,7 @@ static int unix_check_path(const char *name, const char *path, struct sockaddr_u
 		return refuse(why, STATUS_USAGE, name, path,
 			      "a socket's path has 1 to %zu bytes, not %zu",
 			      sizeof(a->sun_path) - 1, strlen(path));
-	strcpy(a->sun_path, path);
+	memcpy(a->sun_path, path, strlen(path) + 1);
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : refuse_output(why, errno, name, path);
 	if (!S_ISSOCK(st.st_mode))

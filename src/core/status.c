@@ -35,14 +35,14 @@ static void append_name(char *text, size_t size, const char *name)
 		snprintf(text + used, size - used, "%s: ", name);
 }
 
-int refuse(struct refusal *r, enum exit_status status, const char *source, const char *field,
-	   const char *reason, ...)
+void refusal_fill(struct refusal *r, enum exit_status status, const char *source, const char *field,
+		  const char *reason, ...)
 {
 	va_list args;
 
 	assert(status != STATUS_OK);
 	if (r->status != STATUS_OK)
-		return -1;
+		return;
 	r->status = status;
 	r->text[0] = '\0';
 	append_name(r->text, sizeof(r->text), source);
@@ -51,7 +51,6 @@ int refuse(struct refusal *r, enum exit_status status, const char *source, const
 	append(r->text, sizeof(r->text), reason, args);
 	va_end(args);
 	text_sanitize(r->text);
-	return -1;
 }
 
 static enum exit_status status_of_errno(int err)
@@ -68,14 +67,14 @@ static enum exit_status status_of_errno(int err)
 	}
 }
 
-int refuse_errno(struct refusal *r, int err, const char *source, const char *field,
-		 const char *what)
+void refusal_fill_errno(struct refusal *r, int err, const char *source, const char *field,
+			const char *what)
 {
 	char text[128];
 
 	/* Callers hold errno or a negative return value; both mean the same. */
 	if (err < 0)
 		err = -err;
-	return refuse(r, status_of_errno(err), source, field, "%s%s%s", what ? what : "",
-		      what ? ": " : "", strerror_r(err, text, sizeof(text)));
+	refusal_fill(r, status_of_errno(err), source, field, "%s%s%s", what ? what : "",
+		     what ? ": " : "", strerror_r(err, text, sizeof(text)));
 }

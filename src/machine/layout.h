@@ -49,7 +49,7 @@
 #define LAYOUT_PORT_PM         0x600 /* PIIX4 power management: PM1, timer, GPE; 64 bytes */
 #define LAYOUT_PORT_SMBUS      0x700 /* PIIX4 SMBus host controller, 16 bytes */
 #define LAYOUT_PORT_PCI_CONFIG 0xcf8
-#define LAYOUT_PORT_RESET      0xcf9  /* PIIX3, between the bytes of the one above */
+#define LAYOUT_PORT_RESET      0xcf9 /* PIIX3, between the bytes of the one above */
 #define LAYOUT_PORT_PCI_DATA   0xcfc
 #define LAYOUT_PORT_GPE0       0xafe0 /* reserved for hot-plug events, later */
 
@@ -68,7 +68,6 @@
 
 /* PCI: device numbers on bus 0, as on the i440FX boards that firmware knows. */
 #define LAYOUT_PCI_I440FX 0
-#define LAYOUT_PCI_PIIX   1 /* function 0 PIIX3 ISA bridge, 1 IDE (later), 3 PIIX4 power management \
-			     */
+#define LAYOUT_PCI_PIIX   1 /* function 0: PIIX3 ISA bridge, 1: IDE (later), 3: PIIX4 PM */
 
 #endif

@@ -49,7 +49,7 @@ struct machine {
 	unsigned vcpu_count;
 	struct vcpu_host host;
 
-	struct device *newest; /* list of all devices, through device.older */
+	struct device *newest;  /* list of all devices, through device.older */
 	struct piix4_pm *power; /* has the power button */
 
 	struct chr *chr[CONFIG_SERIAL_MAX];

@@ -209,7 +209,7 @@ static struct json_t *make_refused(const struct report_input *in)
 	size_t i;
 
 	for (i = 0; i < r->byte_count && i < sizeof(r->bytes); i++)
-		snprintf(bytes + 3 * i, 4, "%02x ", r->bytes[i]);
+		snprintf(&bytes[3 * i], 4, "%02x ", r->bytes[i]);
 	if (i)
 		bytes[3 * i - 1] = '\0';
 	json_put(o, "vcpu", json_new_integer(r->cpu));

@@ -67,5 +67,5 @@ int64_t calendar_to_seconds(const struct date *d)
 	for (i = 0; i < month && i < 12; i++)
 		days += month_days[i];
 	days += year * 365 + floor_div(year, 4) - floor_div(year, 100) + floor_div(year, 400);
-	return (days - EPOCH_TO_1970) * DAY_S + d->hour * 3600 + d->minute * 60 + d->second;
+	return (days - EPOCH_TO_1970) * DAY_S + d->hour * 3600ll + d->minute * 60ll + d->second;
 }
