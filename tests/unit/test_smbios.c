@@ -307,8 +307,10 @@ static void test_dmidecode(void **state)
 	int fd;
 
 	(void)state;
-	if (system("command -v dmidecode > /dev/null") != 0)
+	if (system("command -v dmidecode > /dev/null") != 0) {
+		print_message("# dmidecode is not installed\n");
 		skip();
+	}
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	close(fd);
