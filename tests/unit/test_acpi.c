@@ -429,8 +429,10 @@ static void test_acpica(void **state)
 	char dir[] = "/tmp/lodge-acpi-XXXXXX", command[128];
 
 	(void)state;
-	if (system("command -v iasl acpiexec > /dev/null") != 0)
+	if (system("command -v iasl acpiexec > /dev/null") != 0) {
+		print_message("# iasl or acpiexec is not installed\n");
 		skip();
+	}
 	assert_non_null(mkdtemp(dir));
 	for (size_t i = 0; i < sizeof(cpus) / sizeof(cpus[0]); i++) {
 		p.cpus = cpus[i];
