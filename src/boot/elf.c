@@ -38,6 +38,8 @@ static int parse_ident(const struct loader *l, const struct source *src, struct 
 
 	if (source_read(src, 0, &h32, sizeof(h32), "ELF header", l->why) < 0)
 		return -1;
+	if (memcmp(h32.e_ident, ELFMAG, SELFMAG) != 0)
+		return bad(l, src, "EI_MAG", "not an ELF file", h32.e_ident[EI_MAG0]);
 	e->is64 = h32.e_ident[EI_CLASS] == ELFCLASS64;
 	if (!e->is64 && h32.e_ident[EI_CLASS] != ELFCLASS32)
 		return bad(l, src, "EI_CLASS", "neither 32-bit nor 64-bit", h32.e_ident[EI_CLASS]);

@@ -223,13 +223,16 @@ static int unpack(struct loader *l, const struct source *payload, enum compressi
 }
 
 static int load_payload(struct loader *l, const struct bzimage *z, enum compression c,
-			const struct source *payload)
+			struct source *payload)
 {
 	struct kernel *k = &l->k;
 	uint32_t size;
 	struct elf e;
 
+	/* gzip's own last field is the size; behind the other formats the build appends it. */
 	memcpy(&size, payload->data + payload->size - 4, sizeof(size));
+	if (c != COMPRESSION_GZIP)
+		payload->size = payload->present = payload->size - 4;
 	if (size == 0 || size > gmem_size(l->m))
 		return refuse(l->why, STATUS_DATA, payload->path, "payload_length",
 			      "it unpacks to %u bytes, the guest's RAM has %llu", size,
