@@ -186,6 +186,87 @@ void image_multiboot(struct image *i)
 	memcpy(i->data + MB_HEADER_AT, h, sizeof(h));
 }
 
+static void tree_token(struct tree *t, uint32_t token)
+{
+	const uint8_t be[4] = {(uint8_t)(token >> 24), (uint8_t)(token >> 16),
+			       (uint8_t)(token >> 8), (uint8_t)token};
+
+	assert_true(t->structure_size + 4 <= sizeof(t->structure));
+	memcpy(t->structure + t->structure_size, be, 4);
+	t->structure_size += 4;
+}
+
+static void tree_bytes(struct tree *t, const void *p, size_t n)
+{
+	assert_true(t->structure_size + n + 3 <= sizeof(t->structure));
+	memcpy(t->structure + t->structure_size, p, n);
+	t->structure_size = (t->structure_size + n + 3) & ~(size_t)3;
+}
+
+void tree_open(struct tree *t, const char *name)
+{
+	tree_token(t, 1);
+	tree_bytes(t, name, strlen(name) + 1);
+}
+
+void tree_close(struct tree *t)
+{
+	tree_token(t, 2);
+}
+
+void tree_put(struct tree *t, const char *name, const void *value, size_t n)
+{
+	tree_token(t, 3);
+	tree_token(t, (uint32_t)n);
+	tree_token(t, (uint32_t)t->strings_size);
+	tree_bytes(t, value, n);
+	assert_true(t->strings_size + strlen(name) < sizeof(t->strings));
+	strcpy(t->strings + t->strings_size, name);
+	t->strings_size += strlen(name) + 1;
+}
+
+void tree_put_string(struct tree *t, const char *name, const char *value)
+{
+	tree_put(t, name, value, strlen(value) + 1);
+}
+
+void tree_put_u32(struct tree *t, const char *name, uint32_t value)
+{
+	const uint8_t be[4] = {(uint8_t)(value >> 24), (uint8_t)(value >> 16),
+			       (uint8_t)(value >> 8), (uint8_t)value};
+
+	tree_put(t, name, be, 4);
+}
+
+/* Header, an empty reservation map, the structure, the strings. */
+void tree_finish(struct tree *t, struct image *out)
+{
+	struct tree header = {.structure_size = 0};
+	uint32_t total, fields[10];
+	unsigned i;
+
+	tree_token(t, 9);
+	total = (uint32_t)(56 + t->structure_size + t->strings_size + 3) & ~3u;
+	fields[0] = 0xd00dfeed;
+	fields[1] = total;
+	fields[2] = 56;
+	fields[3] = (uint32_t)(56 + t->structure_size);
+	fields[4] = 40;
+	fields[5] = 17;
+	fields[6] = 16;
+	fields[7] = 0;
+	fields[8] = (uint32_t)t->strings_size;
+	fields[9] = (uint32_t)t->structure_size;
+	for (i = 0; i < 10; i++)
+		tree_token(&header, fields[i]);
+	assert_true(total <= IMAGE_MAX);
+	memset(out, 0, sizeof(*out));
+	memcpy(out->data, header.structure, 40);
+	memcpy(out->data + 56, t->structure, t->structure_size);
+	memcpy(out->data + 56 + t->structure_size, t->strings, t->strings_size);
+	out->size = total;
+}
+
 void fixture_open(struct boot_fixture *f, uint64_t ram_bytes)
 {
 	memset(f, 0, sizeof(*f));

@@ -56,6 +56,20 @@ size_t image_lz4_store(uint8_t *dst, const uint8_t *src, size_t n);
 #define MB_HEADER_AT 0x40u
 void image_multiboot(struct image *i);
 
+/* A flattened device tree, written front to back. */
+struct tree {
+	uint8_t structure[0x10000];
+	size_t structure_size;
+	char strings[0x400];
+	size_t strings_size;
+};
+void tree_open(struct tree *t, const char *name);
+void tree_close(struct tree *t);
+void tree_put(struct tree *t, const char *name, const void *value, size_t n);
+void tree_put_string(struct tree *t, const char *name, const char *value);
+void tree_put_u32(struct tree *t, const char *name, uint32_t value);
+void tree_finish(struct tree *t, struct image *out);
+
 /* A guest with RAM, waiting for a kernel. */
 struct boot_fixture {
 	struct gmem *mem;
