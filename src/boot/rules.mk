@@ -13,3 +13,6 @@ $(DSDT).h: src/boot/dsdt.asl src/boot/acpi_aml.h src/machine/layout.h
 	$(Q)iasl -we -vs -tc -p $(DSDT) $(DSDT).dsl > $(DSDT).log 2>&1 && \
 		grep -q ' 0 Warnings, 0 Remarks' $(DSDT).log || { cat $(DSDT).log >&2; exit 1; }
 	$(Q)sed -e 's/^unsigned char/static const unsigned char/' $(DSDT).hex > $@
+
+# Lodge unpacks with libraries loaded at run time; the test that packs is linked with them.
+$(O)/tests/unit/test_boot_decompress: LDLIBS += -lz -llzma -lzstd -llz4

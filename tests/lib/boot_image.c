@@ -332,6 +332,14 @@ bool fixture_ram_is_elf(struct boot_fixture *f, const struct image *elf, uint64_
 	for (at = 0x100000; at < gmem_size(f->mem); at++) {
 		uint8_t want = 0;
 
+		/* Most pages are zero and of no interest. */
+		if (at % 4096 == 0 && at >> 12 != skip >> 12 && ram[at] == 0 &&
+		    memcmp(ram + at, ram + at + 1, 4095) == 0 &&
+		    (at < ELF_TEXT_PADDR || at >= ELF_END_PADDR)) {
+			at += 4095;
+			continue;
+		}
+
 		if (at >= skip && at - skip < skip_size)
 			continue;
 		if (at >= ELF_TEXT_PADDR && at < ELF_TEXT_PADDR + ELF_TEXT_SIZE)
