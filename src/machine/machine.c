@@ -229,12 +229,15 @@ int machine_create(const struct config *c, struct machine **out, struct refusal 
 	return 0;
 }
 
+/* f is memory: the vCPUs stand still for the dump, not for the disk. */
 static void dump_vcpus(void *arg, FILE *f)
 {
 	struct machine *m = arg;
 
+	machine_pause(m);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_dump(m->vcpu[i], m->mem, f);
+	machine_resume(m);
 }
 
 int machine_write_report(struct machine *m, const struct verdict *v)
@@ -256,19 +259,15 @@ int machine_write_report(struct machine *m, const struct verdict *v)
 	    .dump_vcpus = dump_vcpus,
 	    .arg = m,
 	};
-	int err;
 
 	chr_stats(m->chr[0], &console);
 	if (console.first_write_ns)
 		in.first_output_ns = console.first_write_ns - m->start_ns;
 	in.console_bytes = console.written;
 	in.console_lost_bytes = console.lost;
-	machine_pause(m);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_counters(m->vcpu[i], &counters[i]);
-	err = report_write(m->config->report_dir, &in);
-	machine_resume(m);
-	return err;
+	return report_write(m->config->report_dir, &in);
 }
 
 static int start_vcpus(struct machine *m, struct verdict *v)
