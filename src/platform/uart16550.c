@@ -12,12 +12,13 @@
  * it from IIR.
  *
  * Receiver: the main loop asks can_receive() and hands over at most that much, so nothing is
- * overrun. Input waits in the stream until the guest listens, which it shows by RTS (what RTS/CTS
- * flow control means) or by the receive interrupt alone; a driver that tries out all of IER's bits
- * at once is only probing. Hence what a user pastes before the guest's login is there when it opens
- * the port. A FIFO filled below its trigger level interrupts at once instead of four character
- * times later; only for what a guest leaves in the FIFO after it has read some of it is there a
- * timer, so that the interrupt comes as a new edge.
+ * overrun. Input waits in the stream until the guest listens, which it shows by RTS (that is what
+ * RTS/CTS flow control means) or by looking at nothing but the status. Enabled interrupts show
+ * nothing: drivers turn them on before they empty the FIFO for the last time. Hence what a user
+ * types before the guest's login is there when it opens the port. A FIFO filled below its trigger
+ * level interrupts at once instead of four character times later; only for what a guest leaves in
+ * the FIFO after it has read some of it is there a timer, so that the interrupt comes as a new
+ * edge.
  *
  * Threads: registers on vCPU threads, the stream's calls and the timer on the loop; one lock.
  *
@@ -35,6 +36,8 @@
 #define FIFO_SIZE 16u
 /* Four characters of ten bits at 9600 baud, about. */
 #define TIMEOUT_NS (4 * NS_PER_MS)
+/* A driver that probes or sends looks at the status a few times in a row, never so often. */
+#define POLLS_LISTENING 64u
 
 enum {
 	REG_DATA, /* RBR, THR; DLAB: DLL */
@@ -109,6 +112,7 @@ struct uart16550 {
 	bool thre_pending;    /* the transmitter's interrupt, enabled or not */
 	bool timeout_pending; /* the character timeout's */
 	bool timeout_armed;   /* its timer is set */
+	unsigned polls;       /* looks at LSR since the guest set something up; up to the limit */
 	bool held_back;       /* the stream was told to wait */
 
 	struct {
@@ -162,7 +166,7 @@ static bool listens(const struct uart16550 *u)
 {
 	if (u->mcr & MCR_LOOPBACK)
 		return false;
-	return (u->mcr & MCR_RTS) || ((u->ier & IER_RX_DATA) && u->ier != IER_MASK);
+	return (u->mcr & MCR_RTS) || u->polls >= POLLS_LISTENING;
 }
 
 /* The stream waits for room or for the guest to listen, and now there is both. */
@@ -308,12 +312,22 @@ static void write_fcr(struct uart16550 *u, uint8_t value)
 	u->fcr = value & FCR_STORED;
 }
 
+/* Once found listening, a guest is taken at that until it sets something up. */
+static void count_polls(struct uart16550 *u, bool polls, bool sets_up)
+{
+	if (sets_up)
+		u->polls = 0;
+	else if (u->polls < POLLS_LISTENING)
+		u->polls = polls ? u->polls + 1 : 0;
+}
+
 static void uart16550_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
 {
 	struct uart16550 *u = dev;
 	uint8_t byte = (uint8_t)value;
 
 	(void)size;
+	count_polls(u, false, offset != REG_DATA);
 	switch (offset) {
 	case REG_DATA:
 		if (u->lcr & LCR_DLAB)
@@ -404,6 +418,7 @@ static uint64_t uart16550_read(void *dev, uint64_t offset, unsigned size)
 	uint8_t value = read_register(u, offset);
 
 	(void)size;
+	count_polls(u, offset == REG_LSR, false);
 	update_irq(u);
 	let_input_in(u);
 	return value;
@@ -468,6 +483,7 @@ static void uart16550_power_on(struct uart16550 *u)
 	    1; /* 115200 baud, as firmware would leave it; 0 makes early consoles divide by it */
 	u->dlm = 0;
 	u->errors = 0;
+	u->polls = 0;
 	u->thre_pending = false;
 	u->msr = modem_inputs(u);
 	rx_clear(u);
@@ -505,9 +521,9 @@ bool uart16550_check(struct device *d)
 	bool good;
 
 	pthread_mutex_lock(&u->lock);
-	good = u->rx_head < FIFO_SIZE && u->rx_count <= FIFO_SIZE && (u->ier & ~IER_MASK) == 0 &&
-	       (u->mcr & ~MCR_MASK) == 0 && (u->fcr & ~FCR_STORED) == 0 &&
-	       (u->errors & ~LSR_ERRORS) == 0;
+	good = u->polls <= POLLS_LISTENING && u->rx_head < FIFO_SIZE && u->rx_count <= FIFO_SIZE &&
+	       (u->ier & ~IER_MASK) == 0 && (u->mcr & ~MCR_MASK) == 0 &&
+	       (u->fcr & ~FCR_STORED) == 0 && (u->errors & ~LSR_ERRORS) == 0;
 	if (!(u->fcr & FCR_ENABLE))
 		good = good && u->rx_count <= 1;
 	pthread_mutex_unlock(&u->lock);
