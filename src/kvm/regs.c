@@ -44,14 +44,16 @@
 #define SELECTOR_DATA         0x18
 #define SELECTOR_TSS          0x20
 
+/* A struct kvm_msrs with room for its entries. */
 struct msr_list {
-	struct kvm_msrs head;
+	uint32_t nmsrs, pad;
 	struct kvm_msr_entry entry[20];
 };
+_Static_assert(offsetof(struct msr_list, entry) == sizeof(struct kvm_msrs), "KVM's own layout");
 
 static void msr_add(struct msr_list *l, uint32_t index, uint64_t data)
 {
-	l->entry[l->head.nmsrs++] = (struct kvm_msr_entry){.index = index, .data = data};
+	l->entry[l->nmsrs++] = (struct kvm_msr_entry){.index = index, .data = data};
 }
 
 /* Write-back by default, one uncached range from 3 GiB to 4 GiB, the VGA window uncached. */
@@ -74,7 +76,7 @@ static int set_msrs(struct vcpu *v, unsigned phys_bits)
 	int done = ioctl(v->fd, KVM_SET_MSRS, &list);
 
 	/* A host may not have the last one; the ranges it must take. */
-	return done < (int)list.head.nmsrs - 1 ? -EIO : 0;
+	return done < (int)list.nmsrs - 1 ? -EIO : 0;
 }
 
 static struct kvm_segment flat_segment(uint16_t selector, uint8_t type)

@@ -46,7 +46,8 @@ struct line {
 	size_t size, used;
 };
 
-static void line_vadd(struct line *l, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+line_vadd(struct line *l, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(l->text + l->used, l->size - l->used, fmt, ap);
 
