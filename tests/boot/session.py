@@ -21,7 +21,8 @@ BENIGN = [re.compile(text) for text in (
     r'Spectre V2 : |RETBleed: |RETBLEED: |Speculative Return Stack Overflow|MDS CPU bug|'
     r'TAA CPU bug|MMIO Stale Data|Register File Data|VMSCAPE|Transient Scheduler',  # about the CPU
     r'#[0-9 ]+$',  # the processors' numbers while they start
-    r'unable to read id_aa64|kvm: no hardware support',
+    r'kvm: no hardware support',
+    r'hrtimer: interrupt took',  # a busy machine, not a fault of the guest's
 )]
 FORBIDDEN = re.compile(r'Firmware Bug|ACPI (BIOS )?(Error|Warning|Exception)|WARNING: CPU|BUG: |'
                        r'Call Trace|Kernel panic|unstable|calibration failed|soft lockup|rcu: INFO|'
