@@ -43,8 +43,10 @@ static bool thread_wait(struct sink_thread *t)
 	struct sink *s = t->sink;
 	struct timespec until;
 
-	while (!s->ring.used && !t->stop)
+	while (!s->ring.used && !t->stop) {
+		s->scheduled = false; /* the next byte has to wake us */
 		pthread_cond_wait(&t->wake, &s->lock);
+	}
 	until = deadline_after(SINK_GATHER_NS);
 	while (!t->stop && s->ring.used < s->ring.size / 2)
 		if (pthread_cond_timedwait(&t->wake, &s->lock, &until) == ETIMEDOUT)

@@ -379,6 +379,31 @@ static void test_thread_writes_file(void **state)
 	free(buf);
 }
 
+/* Each byte is written soon, also the first one after the thread had nothing to do. */
+static void test_thread_wakes_again(void **state)
+{
+	struct fixture *f = *state;
+	char name[] = "/tmp/lodge-sink-XXXXXX";
+	int fd = mkstemp(name), back = open(name, O_RDONLY);
+	char c;
+
+	unlink(name);
+	open_sink(f, false);
+	assert_int_equal(sink_attach(&f->sink, fd, SINK_THREAD), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t end = clock_now_ns(clock_host()) + 10 * NS_PER_S;
+		ssize_t n;
+
+		put(f, "x");
+		while ((n = read(back, &c, 1)) == 0 && clock_now_ns(clock_host()) < end)
+			usleep(1000);
+		assert_int_equal(n, 1);
+		usleep(20000); /* back to sleep */
+	}
+	close_sink(f);
+	close(back);
+}
+
 /*
  * A write that does not come back: here, to a blocking pipe that nobody reads. Writers go on, the
  * end comes in time, and the sink stays with the thread.
@@ -418,6 +443,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_sink_finish_flushes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sink_finish_is_bounded, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_thread_writes_file, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_thread_wakes_again, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_thread_that_hangs, setup, teardown),
 	};
 
