@@ -82,6 +82,12 @@ int observer_create(const struct observer_params *p, struct observer **out, stru
 /* From now on o sees what the port writes. Before the first vCPU runs; o outlives c. */
 void chr_observe(struct chr *c, struct observer *o);
 
+/*
+ * Calls the events for all that was seen so far, now instead of at the loop's next turn: what the
+ * guest said before it asked for something comes before what it asked for. NULL is allowed.
+ */
+void observer_tell_now(struct observer *o);
+
 /* Sets what console.log calls 0, if known only after the observer was made. Before vCPUs run. */
 void observer_start_at(struct observer *o, uint64_t start_ns);
 

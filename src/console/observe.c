@@ -92,11 +92,19 @@ static bool observer_take(struct observer *o, enum found f)
 
 static void observer_tell(struct timer *t)
 {
+	observer_tell_now((struct observer *)((char *)t - offsetof(struct observer, tell)));
+}
+
+void observer_tell_now(struct observer *o)
+{
 	static const enum boot_stage stages[FOUND_COUNT] = {
 	    [FOUND_KERNEL] = STAGE_KERNEL, [FOUND_INIT] = STAGE_INIT, [FOUND_READY] = STAGE_READY};
-	struct observer *o = (struct observer *)((char *)t - offsetof(struct observer, tell));
-	const struct observer_events *e = &o->p.events;
+	const struct observer_events *e;
 	char text[OBSERVER_LINE_BYTES];
+
+	if (!o)
+		return;
+	e = &o->p.events;
 
 	for (unsigned f = FOUND_KERNEL; f < FOUND_COUNT; f++)
 		if (observer_take(o, f) && e->stage)

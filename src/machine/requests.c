@@ -141,19 +141,40 @@ static void handle_one(struct machine *m, struct request_entry *e)
 	carry_out(m, e);
 }
 
+static bool is_of_console(enum request what)
+{
+	return what == REQUEST_PANIC || what == REQUEST_UNTIL;
+}
+
+/*
+ * Empties the mailbox into batch; how many. What the console was seen to say goes first: it was
+ * said before the access that asked for the rest, but is noticed later.
+ */
+static unsigned take_all(struct requests *r, struct request_entry *batch)
+{
+	unsigned count = 0;
+
+	pthread_mutex_lock(&r->lock);
+	for (int console = 1; console >= 0; console--) {
+		for (unsigned i = 0; i < r->count; i++) {
+			if (is_of_console(r->entry[i].what) == console)
+				batch[count++] = r->entry[i];
+		}
+	}
+	r->count = 0;
+	pthread_mutex_unlock(&r->lock);
+	return count;
+}
+
 static void requests_ready(struct task *t)
 {
 	struct machine *m =
 	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, requests.task));
-	struct requests *r = &m->requests;
 	struct request_entry batch[REQUESTS_MAX];
 	unsigned count;
 
-	pthread_mutex_lock(&r->lock);
-	count = r->count;
-	memcpy(batch, r->entry, count * sizeof(batch[0]));
-	r->count = 0;
-	pthread_mutex_unlock(&r->lock);
+	observer_tell_now(m->observer);
+	count = take_all(&m->requests, batch);
 	for (unsigned i = 0; i < count && !m->ended; i++) {
 		unsigned resets = m->resets;
 
