@@ -10,8 +10,13 @@
 
 #include "core/nearest.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
+
+/* A reader of standard error who stopped reading does not keep the run from ending. */
+#define STDERR_WAIT_MS 1000
 
 static int print_help(int argc, const char *const argv[]);
 
@@ -33,9 +38,17 @@ static const struct command commands[] = {
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
+void cli_say(const char *text)
+{
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (poll(&p, 1, STDERR_WAIT_MS) == 1)
+		fprintf(stderr, "lodge: %s\n", text);
+}
+
 int cli_refuse(const struct refusal *why)
 {
-	fprintf(stderr, "lodge: %s\n", why->text);
+	cli_say(why->text);
 	return why->status;
 }
 

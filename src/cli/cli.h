@@ -15,7 +15,10 @@ int cli_doctor(int argc, const char *const argv[]);
 int cli_config(int argc, const char *const argv[]);
 int cli_version(int argc, const char *const argv[]);
 
-/* Says "lodge: TEXT" on stderr and returns the refusal's status. */
+/* Says "lodge: TEXT" on stderr, if somebody reads it within a second. */
+void cli_say(const char *text);
+
+/* As cli_say(), and returns the refusal's status. */
 int cli_refuse(const struct refusal *why);
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

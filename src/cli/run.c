@@ -22,7 +22,7 @@ static int run_machine(const struct config *c)
 		machine_run(m, &v);
 	machine_destroy(m);
 	if (v.status != STATUS_OK)
-		fprintf(stderr, "lodge: %s\n", v.text);
+		cli_say(v.text);
 	return v.status;
 }
 
