@@ -22,3 +22,14 @@ $(GUEST_O)/probe.elf: tests/guest/guest.ld $(PROBE_OBJECTS)
 	$(if $(V),,@echo "  LD32    $@")
 	$(Q)$(CC) -m32 -nostdlib -static -Wl,--build-id=none -Wl,-z,noexecstack \
 		-Wl,--no-warn-rwx-segments -T tests/guest/guest.ld -o $@ $(PROBE_OBJECTS)
+
+# Preloaded into the monitor by tests/guest/run; never sanitized itself.
+$(GUEST_O)/shim.so: tests/guest/shim.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC      $<")
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 $(filter-out -Wmissing-prototypes,$(WARNINGS)) -fPIC -shared -o $@ $<
+
+# Guests on this machine's /dev/kvm; TAP on standard output.
+.PHONY: guest-tests
+guest-tests: $(O)/lodge $(GUEST_O)/probe.elf $(GUEST_O)/shim.so
+	tests/guest/run --lodge $(O)/lodge

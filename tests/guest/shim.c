@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A host whose KVM is missing, old or broken, for tests/guest/run: preloaded into the monitor
+ * (LD_PRELOAD), it answers chosen calls itself and hands all others on.
+ *
+ * KVM_SHIM holds one rule: WHAT ANSWER [AFTER].
+ *
+ *   open ENOENT            opening /dev/kvm fails
+ *   open /dev/null         something else is opened
+ *   KVM_RUN EFAULT 3       from the fourth call on, this ioctl fails
+ *   KVM_GET_API_VERSION 11 this ioctl gives a number
+ *   KVM_CAP_IRQCHIP 0      KVM_CHECK_EXTENSION gives a number for this capability
+ *   exit 255 3             from the fourth KVM_RUN on, the vCPU leaves the guest for this reason
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct named {
+	const char *name;
+	unsigned long number;
+};
+
+#define NAMED(x)                                                                                   \
+	{                                                                                          \
+#x, x                                                                              \
+	}
+
+static const struct named requests[] = {
+    NAMED(KVM_GET_API_VERSION),
+    NAMED(KVM_CREATE_VM),
+    NAMED(KVM_GET_VCPU_MMAP_SIZE),
+    NAMED(KVM_GET_SUPPORTED_CPUID),
+    NAMED(KVM_SET_IDENTITY_MAP_ADDR),
+    NAMED(KVM_SET_TSS_ADDR),
+    NAMED(KVM_SET_USER_MEMORY_REGION),
+    NAMED(KVM_CREATE_IRQCHIP),
+    NAMED(KVM_CREATE_PIT2),
+    NAMED(KVM_REGISTER_COALESCED_MMIO),
+    NAMED(KVM_CREATE_VCPU),
+    NAMED(KVM_SET_CPUID2),
+    NAMED(KVM_SET_MSRS),
+    NAMED(KVM_SET_SREGS),
+    NAMED(KVM_SET_REGS),
+    NAMED(KVM_SET_LAPIC),
+    NAMED(KVM_RUN),
+};
+
+static const struct named capabilities[] = {
+    NAMED(KVM_CAP_USER_MEMORY),
+    NAMED(KVM_CAP_IRQCHIP),
+    NAMED(KVM_CAP_PIT2),
+    NAMED(KVM_CAP_EXT_CPUID),
+    NAMED(KVM_CAP_IMMEDIATE_EXIT),
+    NAMED(KVM_CAP_MP_STATE),
+    NAMED(KVM_CAP_SET_TSS_ADDR),
+    NAMED(KVM_CAP_SET_IDENTITY_MAP_ADDR),
+    NAMED(KVM_CAP_COALESCED_MMIO),
+    NAMED(KVM_CAP_COALESCED_PIO),
+    NAMED(KVM_CAP_TSC_DEADLINE_TIMER),
+};
+
+static const struct named errors[] = {
+    NAMED(ENOENT), NAMED(EACCES), NAMED(EPERM),  NAMED(EBUSY),  NAMED(ENOMEM), NAMED(E2BIG),
+    NAMED(EFAULT), NAMED(EIO),    NAMED(EINVAL), NAMED(ENODEV), NAMED(EMFILE), NAMED(ENXIO),
+};
+
+static struct {
+	bool read, is_open, is_exit, is_capability, is_request, is_error;
+	unsigned long number; /* of the request or capability */
+	char path[64];
+	long value; /* what is given; with is_error, errno */
+	int after;
+} rule;
+
+static atomic_int calls;
+
+static bool find(const struct named *list, size_t count, const char *name, unsigned long *number)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!strcmp(list[i].name, name)) {
+			*number = list[i].number;
+			return true;
+		}
+	}
+	return false;
+}
+
+#define FIND(list, name, number) find(list, sizeof(list) / sizeof((list)[0]), name, number)
+
+static void read_rule(void)
+{
+	const char *text = getenv("KVM_SHIM");
+	char what[64], answer[64];
+	unsigned long error = 0;
+
+	if (rule.read)
+		return;
+	rule.read = true;
+	if (!text || sscanf(text, "%63s %63s %d", what, answer, &rule.after) < 2)
+		return;
+	rule.is_error = FIND(errors, answer, &error);
+	rule.value = rule.is_error ? (long)error : strtol(answer, NULL, 0);
+	memcpy(rule.path, answer, sizeof(rule.path));
+	rule.is_open = !strcmp(what, "open");
+	rule.is_exit = !strcmp(what, "exit");
+	rule.is_capability = FIND(capabilities, what, &rule.number);
+	rule.is_request = FIND(requests, what, &rule.number);
+	if (rule.is_open || rule.is_exit || rule.is_capability || rule.is_request)
+		return;
+	fprintf(stderr, "shim: unknown rule: %s\n", text);
+	_exit(99);
+}
+
+static int open_path(int dir, const char *path, int flags, int mode)
+{
+	read_rule();
+	if (rule.is_open && path && !strcmp(path, "/dev/kvm")) {
+		if (rule.is_error) {
+			errno = (int)rule.value;
+			return -1;
+		}
+		path = rule.path;
+	}
+	return (int)syscall(SYS_openat, dir, path, flags, mode);
+}
+
+#define OPEN_MODE(mode)                                                                            \
+	do {                                                                                       \
+		va_list args;                                                                      \
+                                                                                                   \
+		va_start(args, flags);                                                             \
+		mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, int) : 0;                      \
+		va_end(args);                                                                      \
+	} while (0)
+
+int open(const char *path, int flags, ...)
+{
+	int mode;
+
+	OPEN_MODE(mode);
+	return open_path(AT_FDCWD, path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...)
+{
+	int mode;
+
+	OPEN_MODE(mode);
+	return open_path(AT_FDCWD, path, flags, mode);
+}
+
+int openat(int dir, const char *path, int flags, ...)
+{
+	int mode;
+
+	OPEN_MODE(mode);
+	return open_path(dir, path, flags, mode);
+}
+
+int openat64(int dir, const char *path, int flags, ...)
+{
+	int mode;
+
+	OPEN_MODE(mode);
+	return open_path(dir, path, flags, mode);
+}
+
+static bool is_due(void)
+{
+	return atomic_fetch_add(&calls, 1) >= rule.after;
+}
+
+/* The vCPU's shared page, mapped once more, takes the reason. */
+static int leave_guest(int vcpu)
+{
+	struct kvm_run *run = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+
+	if (run == MAP_FAILED)
+		return -1;
+	run->exit_reason = (unsigned)rule.value;
+	memset(&run->hw, 0, 64);
+	munmap(run, 4096);
+	return 0;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *argument;
+
+	va_start(args, request);
+	argument = va_arg(args, void *);
+	va_end(args);
+	read_rule();
+	if (rule.is_exit && request == KVM_RUN && is_due())
+		return leave_guest(fd);
+	if ((rule.is_request && request == rule.number && is_due()) ||
+	    (rule.is_capability && request == KVM_CHECK_EXTENSION &&
+	     (unsigned long)argument == rule.number)) {
+		if (!rule.is_error)
+			return (int)rule.value;
+		errno = (int)rule.value;
+		return -1;
+	}
+	return (int)syscall(SYS_ioctl, fd, request, argument);
+}
