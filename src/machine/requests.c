@@ -72,13 +72,36 @@ static void end(struct machine *m, const struct verdict *v)
 	loop_stop(m->loop);
 }
 
+/* A reset undoes what the guest asked for, but not what the user or the time asked for. */
+static bool survives_reset(enum request what)
+{
+	return what == REQUEST_UNTIL || what == REQUEST_TIMEOUT || what == REQUEST_SIGNAL ||
+	       what == REQUEST_CONSOLE_QUIT;
+}
+
+/* vCPUs are parked: what they asked for until now came from before the reset. */
+static void forget_guest(struct requests *r)
+{
+	unsigned kept = 0;
+
+	pthread_mutex_lock(&r->lock);
+	for (unsigned i = 0; i < r->count; i++) {
+		if (survives_reset(r->entry[i].what))
+			r->entry[kept++] = r->entry[i];
+	}
+	r->count = kept;
+	pthread_mutex_unlock(&r->lock);
+}
+
 static void restart(struct machine *m)
 {
 	struct refusal why = {0};
 	struct verdict v = {.name = "internal-error"};
 
-	if (!machine_restart(m, &why))
+	if (!machine_restart(m, &why)) {
+		forget_guest(&m->requests);
 		return;
+	}
 	v.status = why.status ? why.status : STATUS_INTERNAL;
 	snprintf(v.text, sizeof(v.text), "the guest could not be started again: %.*s",
 		 (int)sizeof(v.text) - 64, why.text);
@@ -171,16 +194,14 @@ static void requests_ready(struct task *t)
 	struct machine *m =
 	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, requests.task));
 	struct request_entry batch[REQUESTS_MAX];
-	unsigned count;
+	unsigned count, resets;
 
 	observer_tell_now(m->observer);
 	count = take_all(&m->requests, batch);
+	resets = m->resets;
 	for (unsigned i = 0; i < count && !m->ended; i++) {
-		unsigned resets = m->resets;
-
-		handle_one(m, &batch[i]);
-		if (m->resets != resets)
-			break; /* the rest came from before the reset */
+		if (m->resets == resets || survives_reset(batch[i].what))
+			handle_one(m, &batch[i]);
 	}
 	machine_resume(m);
 }

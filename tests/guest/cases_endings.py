@@ -83,3 +83,18 @@ def again(room):
 def no_more(room):
     run = room.run('say before; exit 1; say after', '--exit-port').expect_status(3)
     expect('after' not in run.out, 'the guest ran on after it ended the run')
+
+
+@case('ending: time is up in the middle of a reset')
+def time_in_reset(room):
+    for ms in range(40, 60):
+        run = room.run('triple', '--on', 'triple-fault=reset', '--timeout', f'{ms}ms', limit=20)
+        run.expect_status(124).expect_line('timeout')
+
+
+@case('ending: what was said last counts, whatever follows it at once')
+def last_words(room):
+    for _ in range(10):
+        room.run('say the end', '--until', 'the end').expect_status(0).expect_silence()
+        room.run('say the end; reboot-cf9', '--until', 'the end').expect_status(0).expect_silence()
+        room.run('panic-then-reboot', '--on', 'panic=exit:9').expect_status(9).expect_line('told to')
