@@ -6,7 +6,7 @@ import resource
 import time
 
 from harness import Settings, Skip, case, expect, wait_until
-from cases_reports import cost
+from cases_reports import steady_cost
 
 MIB = 1 << 20
 
@@ -104,9 +104,9 @@ def asleep(room):
 def flooding(room):
     run = room.start('flood 2000000', '--serial', 'null', '-v')
     time.sleep(1)
-    first = cost(run.pid)
+    first = steady_cost(run.pid)
     time.sleep(2)
-    last = cost(run.pid)
+    last = steady_cost(run.pid)
     run.kill()
     expect(last[0] == first[0] and last[2] == first[2] and last[1] - first[1] < 2048,
            f'(descriptors, KiB, threads) went from {first} to {last}')

@@ -82,18 +82,27 @@ def resets(room):
         except (OSError, ValueError):
             return 0
     wait_until(lambda: now() >= 5, 'five resets')
-    first = cost(run.pid)
+    first = steady_cost(run.pid)
     count = now()
     wait_until(lambda: now() >= count + 20, 'twenty resets more')
-    last = cost(run.pid)
-    expect(last[0] == first[0], f'descriptors went from {first[0]} to {last[0]}')
+    last = steady_cost(run.pid)
+    expect(last[0] <= first[0], f'descriptors went from {first[0]} to {last[0]}')
     expect(last[1] - first[1] < 8192, f'resident KiB went from {first[1]} to {last[1]}')
-    expect(last[2] == first[2], f'threads went from {first[2]} to {last[2]}')
+    expect(last[2] <= first[2], f'threads went from {first[2]} to {last[2]}')
     run.signal(signal.SIGTERM)
     time.sleep(0.1)
     run.signal(signal.SIGTERM)
     run.finish().expect_status(143)
     expect(result(room)['resets'] >= count + 20, 'the last report has fewer resets')
+
+
+def steady_cost(pid):
+    """The least of many looks: what a reset or a report uses for a moment does not count."""
+    looks = []
+    for _ in range(30):
+        looks.append(cost(pid))
+        time.sleep(0.007)
+    return tuple(map(min, zip(*looks)))
 
 
 def cost(pid):
