@@ -60,15 +60,17 @@ struct observer {
 	/* The line so far: its length, its last bytes; and the last lines, cut. */
 	uint64_t line_bytes;
 	char tail[TAIL_BYTES];
-	char lines[OBSERVER_LINES][OBSERVER_LINE_BYTES];
-	unsigned line, line_used; /* the current one; how many bytes of it are kept */
-	bool in_panic;            /* panic_text is being read */
+	unsigned line;                      /* the current one */
+	uint16_t line_used[OBSERVER_LINES]; /* bytes kept of each, without the 0 */
+	bool in_panic;                      /* panic_text is being read */
 	bool panic_prefix;
 	char panic_text[OBSERVER_LINE_BYTES];
 	unsigned panic_used;
-	bool log_on;
+	bool has_log, log_on; /* it is there; it is not at its end */
 	bool log_in_line;
 	uint64_t log_bytes;
+	/* Last: untouched until needed. */
+	char lines[OBSERVER_LINES][OBSERVER_LINE_BYTES];
 	struct sink log;
 };
 
@@ -173,8 +175,7 @@ static bool place_fits(struct observer *o, const struct word *w, bool *prefix)
 	case LINE_START:
 		return *prefix || o->line_bytes == size;
 	case AFTER_RUN:
-		o->lines[o->line][o->line_used] = '\0';
-		return strstr(o->lines[o->line], "Run /") != NULL;
+		return memmem(o->lines[o->line], o->line_used[o->line], "Run /", 5) != NULL;
 	default:
 		return true;
 	}
@@ -209,10 +210,9 @@ static void observer_panic_done(struct observer *o)
 static void observer_line_end(struct observer *o)
 {
 	observer_panic_done(o);
-	o->lines[o->line][o->line_used] = '\0';
 	if (o->line_bytes)
 		o->line = (o->line + 1) % OBSERVER_LINES;
-	o->line_used = 0;
+	o->line_used[o->line] = 0;
 	o->line_bytes = 0;
 }
 
@@ -231,8 +231,8 @@ static void observer_text(struct observer *o, uint8_t b)
 	}
 	o->tail[o->line_bytes % TAIL_BYTES] = (char)b;
 	o->line_bytes++;
-	if (o->line_used < OBSERVER_LINE_BYTES - 1)
-		o->lines[o->line][o->line_used++] = (char)b;
+	if (o->line_used[o->line] < OBSERVER_LINE_BYTES - 1)
+		o->lines[o->line][o->line_used[o->line]++] = (char)b;
 	observer_match(o, b);
 }
 
@@ -320,7 +320,7 @@ static int observer_open_log(struct observer *o, struct refusal *why)
 		close(fd);
 		return refuse_errno(why, -err, "report", path, "thread");
 	}
-	o->log_on = true;
+	o->has_log = o->log_on = true;
 	return 0;
 }
 
@@ -336,11 +336,12 @@ static void observer_free(struct observer *o)
 
 int observer_create(const struct observer_params *p, struct observer **out, struct refusal *why)
 {
-	struct observer *o = calloc(1, sizeof(*o));
+	struct observer *o = malloc(sizeof(*o));
 	int err = 0;
 
 	if (!o)
 		return refuse_errno(why, ENOMEM, "console", NULL, "memory");
+	memset(o, 0, offsetof(struct observer, lines));
 	o->p = *p;
 	pthread_mutex_init(&o->lock, NULL);
 	timer_init(&o->tell, observer_tell);
@@ -394,7 +395,7 @@ void observer_destroy(struct observer *o)
 	if (!o)
 		return;
 	loop_timer_cancel(o->p.loop, &o->tell);
-	if (o->log.p.loop) {
+	if (o->has_log) {
 		sink_finish(&o->log, SINK_FLUSH_NS);
 		if (!sink_fini(&o->log))
 			return;
@@ -413,10 +414,9 @@ void observer_each_line(struct observer *o, void (*fn)(const char *line, void *a
 
 		pthread_mutex_lock(&o->lock);
 		at = (o->line + i) % OBSERVER_LINES;
-		if (i == OBSERVER_LINES)
-			o->lines[at][o->line_used] = '\0';
-		used = (unsigned)strlen(o->lines[at]);
-		memcpy(line, o->lines[at], used + 1);
+		used = o->line_used[at];
+		memcpy(line, o->lines[at], used);
+		line[used] = '\0';
 		pthread_mutex_unlock(&o->lock);
 		if (used)
 			fn(line, arg);

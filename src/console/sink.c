@@ -38,7 +38,7 @@ int sink_init(struct sink *s, const struct sink_params *p)
 {
 	int err;
 
-	memset(s, 0, sizeof(*s));
+	memset(s, 0, offsetof(struct sink, stage));
 	err = ring_init(&s->ring, SINK_RING_BYTES);
 	if (err)
 		return err;

@@ -42,7 +42,6 @@ struct sink {
 	bool saw_escape;   /* ESC was among them */
 	/* What is being written: taken out of the ring, so that nothing drops it meanwhile. Owned
 	 * by the loop's thread, or by the sink's own. */
-	uint8_t stage[SINK_STAGE_BYTES];
 	size_t stage_at, stage_used;
 	size_t stage_mark;   /* bytes of the mark at the stage's start */
 	uint64_t stage_lost; /* what the mark says */
@@ -55,6 +54,7 @@ struct sink {
 	struct timer timer;
 	/* SINK_THREAD; guarded by lock. */
 	struct sink_thread *thread;
+	uint8_t stage[SINK_STAGE_BYTES]; /* last: its page stays untouched until bytes come */
 };
 
 /* 0 or -errno. */
