@@ -422,7 +422,7 @@ static void test_thread_that_hangs(void **state)
 	assert_int_equal(sink_attach(s, fds[1], SINK_THREAD), 0);
 	for (unsigned i = 0; i < 10; i++)
 		sink_write(s, much, sizeof(much));
-	assert_true(sink_lost(s) >= 8 * sizeof(much));
+	assert_true(sink_lost(s) >= 7 * sizeof(much)); /* the pipe holds one, the ring another */
 	sink_finish(s, 50 * MS);
 	assert_false(sink_fini(s));
 	assert_in_range(clock_now_ns(clock_host()) - before, 40 * MS, NS_PER_S);
