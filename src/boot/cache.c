@@ -177,13 +177,13 @@ static bool header_is_sound(const struct loader *l, struct cache_header *h, cons
 }
 
 /*
- * Mapping a page costs nothing until the guest touches it, and then a fault; a write to it, one
- * more and a copy. Reading costs a copy at once, but into huge pages. Here, and only here, is
- * decided which of the two an extent gets.
+ * Mapping a page into the guest costs nothing until the guest touches it; then it costs a fault,
+ * and a write to it one more and a copy. Copying costs at once, but into huge pages. Here, and only
+ * here, is decided which of the two an extent gets.
  */
 static bool extent_is_mapped(const struct kernel_extent *x)
 {
-	return !(x->flags & PF_W);
+	return !(x->flags & (PF_W | PF_X));
 }
 
 static int place_extent(const struct loader *l, int fd, const struct kernel_extent *x, uint64_t at)

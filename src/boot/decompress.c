@@ -55,7 +55,8 @@ struct zstd_api {
 };
 
 struct lz4_api {
-	int (*block)(const char *src, char *dst, int n, int target, int room);
+	int (*block)(const char *src, char *dst, int n, int room);
+	int (*block_start)(const char *src, char *dst, int n, int target, int room);
 	LZ4F_errorCode_t (*create)(LZ4F_dctx **c, unsigned version);
 	LZ4F_errorCode_t (*destroy)(LZ4F_dctx *c);
 	size_t (*frame)(LZ4F_dctx *c, void *dst, size_t *room, const void *src, size_t *n,
@@ -92,7 +93,8 @@ static const struct dynlib_symbol zstd_symbols[] = {
     DYNLIB_SYMBOL(struct zstd_api, error_code, "ZSTD_getErrorCode"),
 };
 static const struct dynlib_symbol lz4_symbols[] = {
-    DYNLIB_SYMBOL(struct lz4_api, block, "LZ4_decompress_safe_partial"),
+    DYNLIB_SYMBOL(struct lz4_api, block, "LZ4_decompress_safe"),
+    DYNLIB_SYMBOL(struct lz4_api, block_start, "LZ4_decompress_safe_partial"),
     DYNLIB_SYMBOL(struct lz4_api, create, "LZ4F_createDecompressionContext"),
     DYNLIB_SYMBOL(struct lz4_api, destroy, "LZ4F_freeDecompressionContext"),
     DYNLIB_SYMBOL(struct lz4_api, frame, "LZ4F_decompress"),
@@ -254,6 +256,16 @@ static uint32_t get_le32(const uint8_t *p)
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
+/* The whole block, or its first `want` bytes: the library's decoder for that is a half slower. */
+static int unpack_block(const struct job *j, uint64_t at, int size, int want)
+{
+	const char *src = (const char *)j->src + at;
+	char *dst = (char *)j->dst + j->written;
+	int got = l4.block(src, dst, size, want);
+
+	return got < 0 ? l4.block_start(src, dst, size, want, want) : got;
+}
+
 static int unpack_lz4_legacy(struct job *j)
 {
 	uint64_t at = 4;
@@ -273,8 +285,7 @@ static int unpack_lz4_legacy(struct job *j)
 			break;
 		if (size > j->n - at)
 			return damaged(j, "ends too early");
-		got = l4.block((const char *)j->src + at, (char *)j->dst + j->written, (int)size,
-			       want, want);
+		got = unpack_block(j, at, (int)size, want);
 		if (got < 0)
 			return damaged(j, "a block does not unpack");
 		j->written += (uint64_t)got;

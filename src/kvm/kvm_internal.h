@@ -76,6 +76,9 @@ struct kvm_wanted {
 extern const struct kvm_wanted kvm_wanted[];
 extern const unsigned kvm_wanted_count;
 
+/* release.c: closes a VM's descriptor; the process is about to end. */
+void vm_release_descriptor(int fd);
+
 /* cpuid.c: pure. What vCPU `id` of `count` sees; tsc_khz 0: unknown. */
 struct cpuid_request {
 	unsigned id, count;

@@ -186,7 +186,7 @@ void vm_destroy(struct vm *vm)
 	if (!vm)
 		return;
 	if (vm->fd >= 0)
-		close(vm->fd);
+		vm_release_descriptor(vm->fd);
 	if (vm->sys_fd >= 0)
 		close(vm->sys_fd);
 	irq_chip_fini(&vm->chip);
