@@ -377,9 +377,15 @@ int decompress_prepare(enum compression c, const char *path, struct refusal *why
 int decompress(enum compression c, const uint8_t *src, uint64_t src_size, uint8_t *dst,
 	       uint64_t dst_size, uint64_t *written, const char *path, struct refusal *why)
 {
-	struct job j = {src, src_size, dst, dst_size, 0, path, formats[c].name, why};
+	struct job j = {.src = src,
+			.n = src_size,
+			.room = dst_size,
+			.path = path,
+			.name = formats[c].name,
+			.why = why};
 	int rc;
 
+	j.dst = dst;
 	*written = 0;
 	if (decompress_prepare(c, path, why) < 0)
 		return -1;

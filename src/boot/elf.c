@@ -26,7 +26,7 @@ static int bad(const struct loader *l, const struct source *src, const char *fie
 
 struct elf_table {
 	uint64_t offset;
-	unsigned entry_size, count;
+	uint64_t entry_size, count;
 };
 
 static int parse_ident(const struct loader *l, const struct source *src, struct elf *e,
@@ -113,7 +113,7 @@ static int check_load(const struct loader *l, const struct source *src, const st
 		return refuse(l->why, STATUS_DATA, src->path, "p_paddr",
 			      "the segment %#llx to %#llx does not lie in RAM that is free for it",
 			      (unsigned long long)s->paddr,
-			      (unsigned long long)(s->paddr + s->memsz));
+			      (unsigned long long)s->paddr + s->memsz);
 	for (i = 0; i < e->load_count; i++)
 		if (s->paddr < e->load[i].paddr + e->load[i].memsz &&
 		    e->load[i].paddr < s->paddr + s->memsz)

@@ -93,7 +93,7 @@ int linux_enter(struct loader *l, struct boot_entry *entry, uint64_t *initrd_byt
 {
 	const struct e820 *map = l->req->map;
 	struct boot_params p = {.hdr = l->k.setup};
-	uint64_t cmdline, initrd;
+	uint64_t cmdline = 0, initrd = 0;
 	unsigned i;
 
 	if (entry_put_cmdline(l, NULL, &cmdline) < 0 || initrd_load(l, &initrd, initrd_bytes) < 0)

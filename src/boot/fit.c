@@ -308,7 +308,7 @@ static int unpack_kernel(const struct fit *f, int node, const struct source *pac
 int fit_load(struct loader *l, const struct source *src)
 {
 	struct fit f = {.l = l};
-	struct source packed, kernel;
+	struct source packed = {0}, kernel = {0};
 	int configuration, node, rc;
 	const char *name;
 

@@ -219,7 +219,7 @@ static void put_memory(const struct loader *l, struct info_block *b)
 int multiboot_enter(struct loader *l, struct boot_entry *entry, uint64_t *initrd_bytes)
 {
 	struct info_block *b = gmem_pointer(l->m, LAYOUT_MULTIBOOT_INFO, sizeof(*b));
-	uint64_t cmdline;
+	uint64_t cmdline = 0;
 
 	*initrd_bytes = 0;
 	if (!b)

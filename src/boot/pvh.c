@@ -225,7 +225,7 @@ int pvh_enter(struct loader *l, struct boot_entry *entry, uint64_t *initrd_bytes
 	const uint64_t at = LAYOUT_START_INFO;
 	struct start_info_page page = {.info = {.magic = START_INFO_MAGIC, .version = 1}};
 	const struct e820 *map = l->req->map;
-	uint64_t initrd;
+	uint64_t initrd = 0;
 	unsigned i;
 
 	if (entry_put_cmdline(l, NULL, &page.info.cmdline) < 0 ||

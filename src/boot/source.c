@@ -53,7 +53,7 @@ int source_read(const struct source *s, uint64_t offset, void *dst, uint64_t n, 
 	if (offset > s->size || n > s->size - offset)
 		return refuse(why, STATUS_DATA, s->path, field,
 			      "bytes %#llx to %#llx are beyond the end of the file (%#llx)",
-			      (unsigned long long)offset, (unsigned long long)(offset + n),
+			      (unsigned long long)offset, (unsigned long long)offset + n,
 			      (unsigned long long)s->size);
 	if (!s->data)
 		return read_file(s, offset, dst, n, field, why);
