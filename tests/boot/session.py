@@ -140,6 +140,17 @@ def cases():
         Case('multiboot, triple fault', ['-k', '{multiboot}'], status=98, need=['multiboot'],
              want=('multiboot guest',)),
     ]
+    # What a guest finds of the chipset, as goldens.
+    look = ('cut -f 1,2 /proc/bus/pci/devices; grep acpi /proc/interrupts; '
+            'sed s/^/vendor=/ /sys/class/dmi/id/sys_vendor; '
+            'dmesg | grep -e root.bus.resource -e Interrupt.link -e PM-Timer')
+    boots.append(linux('chipset', memory_mib=4096, command=look, want=(
+        r'0000\s80861237', r'0008\s80867000', r'000b\s80867113', r'9-fasteoi +acpi',
+        'vendor=Lodge', r'io  0x0000-0x0cf7 window', r'io  0x0d00-0xffff window',
+        r'mem 0x000a0000-0x000bffff window', r'mem 0xc0000000-0xfebfffff window',
+        r'mem 0x140000000-0xfffffffff window', 'PM-Timer IO Port: 0x608',
+        'LNKA configured for IRQ 10', 'LNKB configured for IRQ 10', 'LNKC configured for IRQ 11',
+        'LNKD configured for IRQ 11', 'LNKS configured for IRQ 9')))
     # CMOS byte 0x40 tells the second boot from the first.
     once = ('n=/sys/bus/nvmem/devices/cmos_nvram0/nvmem; '
             'if [ $(dd if=$n bs=1 skip=50 count=1 2>/dev/null | od -An -tu1) = 90 ]; '
@@ -172,6 +183,8 @@ def cases():
               options=('--until', 'foundit')),
         linux('SIGTERM presses the power button', initrd='button', command=listen,
               want=('pressed',), act=press_power),
+        linux('SIGTERM presses the power button, SCI by the PIC', initrd='button', command=listen,
+              append='noapic', want=('pressed',), act=press_power, forbid=False),
         linux('SIGTERM twice stops', command='echo listening; sleep 1000',
               status=128 + signal.SIGTERM, forbid=False, act=lambda process, read: (
                   read('listening') and [process.send_signal(signal.SIGTERM), time.sleep(0.5),
@@ -181,7 +194,9 @@ def cases():
                   read('listening') and [process.stdin.write(b'hello\n'), process.stdin.flush()])),
         linux('a long kernel log, earlyprintk', append='ignore_loglevel earlyprintk=ttyS0',
               want=facts),
-        linux('no ACPI', append='acpi=off', want=('facts-end',), forbid=False),
+        # Without ACPI, Linux has no way to power this machine off.
+        linux('no ACPI', append='acpi=off', want=('status 0',), forbid=False,
+              options=('--until', 'reboot: System halted')),
         linux('no APIC', append='noapic', want=('facts-end',), forbid=False),
     ]
     return boots + formats + endings
