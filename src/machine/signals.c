@@ -71,9 +71,9 @@ static void take(struct machine *m, int signal)
 		break;
 	case SIGUSR1:
 		if (!m->config->report_dir)
-			log_warning("SIGUSR1: no report without --report DIR");
+			log_guest(LOG_WARNING, "SIGUSR1: no report without --report DIR");
 		else if (machine_write_report(m, NULL))
-			log_warning("SIGUSR1: the report could not be written whole");
+			log_guest(LOG_WARNING, "SIGUSR1: the report could not be written whole");
 		break;
 	case SIGQUIT:
 		machine_exclusive(m, dump_to_stderr, m);

@@ -73,6 +73,7 @@ def panic(room):
 @case('report: resets are counted, and cost nothing')
 def resets(room):
     run = room.start('reboot-keyboard', '--report', 'report')
+    run.wait_output('rebooting')
 
     def now():
         run.signal(signal.SIGUSR1)

@@ -111,7 +111,7 @@ def storm(room):
     run.wait_output('waiting for the button')
     run.signal(signal.SIGTERM)
     run.finish().expect_status(0)
-    expect(len(run.err.splitlines()) < 200, f'{len(run.err.splitlines())} lines for {sent} signals')
+    expect(len(run.err.splitlines()) < 120, f'{len(run.err.splitlines())} lines for {sent} signals')
 
 
 @case('signal: stopped and continued, the guest goes on')
