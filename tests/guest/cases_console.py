@@ -9,7 +9,7 @@ import subprocess
 import termios
 import time
 
-from harness import Failure, Room, case, expect, table, wait_until
+from harness import Failure, Room, Settings, case, expect, table, wait_until
 
 FLOOD = 100000
 LINE = b'the quick brown fox\n'
@@ -79,7 +79,7 @@ def file_missing(room):
 
 def connect(path):
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(60)
+    s.settimeout(Settings.limit)
     wait_until(lambda: os.path.exists(path), 'the socket exists')
     s.connect(path)
     return s
@@ -153,8 +153,8 @@ def terminal_run(room, words, *options):
     return run, ours, its, before
 
 
-def read_until(fd, text, limit=60):
-    data, end = b'', time.monotonic() + limit
+def read_until(fd, text):
+    data, end = b'', time.monotonic() + Settings.limit
     os.set_blocking(fd, False)
     while text not in data:
         try:
@@ -249,7 +249,7 @@ def unread_errors(room):
     run = room.start('hello; exit 5', '--exit-port', '-v', '-v', stderr=writing)
     os.close(writing)
     try:
-        run.finish(20)
+        run.finish()
     finally:
         os.close(reading)
     run.expect_status(11)
@@ -272,7 +272,7 @@ def closed_stdio(room: Room, redirection):
     run = room.start('hello; exit 5', '--exit-port', '--report', 'report')
     run.finish()
     again = subprocess.run(['sh', '-c', f'exec "$@" {redirection}', 'sh', *run.arguments],
-                           cwd=room.folder, timeout=60, check=False, capture_output=True,
+                           cwd=room.folder, timeout=Settings.limit, check=False, capture_output=True,
                            env={**os.environ, **room.environment})
     expect(again.returncode == 11, f'status {again.returncode}')
     with open(room.path('report', 'console.log'), 'rb') as f:

@@ -20,8 +20,6 @@ import time
 import traceback
 
 SOURCE = os.path.dirname(os.path.realpath(__file__))
-LIMIT = 60.0  # seconds for any run, unless a case says otherwise
-
 
 class Failure(Exception):
     """A check did not hold; the text says which and what was there instead."""
@@ -37,6 +35,7 @@ class Settings:
     probe = 'build/tests/guest/probe.elf'
     shim = 'build/tests/guest/shim.so'
     sanitized = False
+    limit = 60.0  # seconds for any run, unless a case says otherwise
 
 
 class Reader(threading.Thread):
@@ -63,8 +62,8 @@ class Reader(threading.Thread):
             if not piece:
                 return
 
-    def wait_for(self, text, limit=LIMIT):
-        end = time.monotonic() + limit
+    def wait_for(self, text, limit=None):
+        end = time.monotonic() + (limit or Settings.limit)
         with self.changed:
             while text not in self.data:
                 left = end - time.monotonic()
@@ -111,11 +110,12 @@ class Run:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def wait_output(self, text, limit=LIMIT):
+    def wait_output(self, text, limit=None):
         self.out_reader.wait_for(text.encode(), limit)
 
-    def finish(self, limit=LIMIT):
+    def finish(self, limit=None):
         """Waits for the end. A hang is a failure that says so."""
+        limit = limit or Settings.limit
         try:
             self.process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -184,7 +184,7 @@ class Room:
         """Starts the probe with these words and goes on."""
         return Run(self, self.arguments(words, options), **popen)
 
-    def run(self, words, *options, limit=LIMIT, **popen):
+    def run(self, words, *options, limit=None, **popen):
         """Runs the probe with these words to the end."""
         return self.start(words, *options, **popen).finish(limit)
 
@@ -234,7 +234,8 @@ def expect(condition, text):
         raise Failure(text)
 
 
-def wait_until(condition, text, limit=LIMIT):
+def wait_until(condition, text, limit=None):
+    limit = limit or Settings.limit
     end = time.monotonic() + limit
     while not condition():
         if time.monotonic() > end:

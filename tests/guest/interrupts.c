@@ -226,6 +226,7 @@ void word_echo_irq(const char *argument)
 {
 	(void)argument;
 	enable(LAYOUT_GSI_COM1, com1_interrupt);
+	out8(UART_FCR, UART_FCR_ENABLE);
 	out8(UART_MCR, UART_MCR_OUT2 | UART_MCR_LISTEN);
 	out8(UART_IER, UART_IER_DATA);
 	put_line("echoing");

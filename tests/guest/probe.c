@@ -64,6 +64,7 @@ static void word_echo(const char *argument)
 	char c = 0;
 
 	(void)argument;
+	out8(UART_FCR, UART_FCR_ENABLE);
 	out8(UART_MCR, UART_MCR_LISTEN);
 	put_line("echoing");
 	while (c != 'q') {

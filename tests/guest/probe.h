@@ -24,7 +24,9 @@
 #define PM_TIMER_KHZ 3580u
 /* 16550 at COM1; what is received waits until DTR and RTS say that somebody listens. */
 #define UART_IER        (LAYOUT_PORT_COM1 + 1)
+#define UART_FCR        (LAYOUT_PORT_COM1 + 2)
 #define UART_MCR        (LAYOUT_PORT_COM1 + 4)
+#define UART_FCR_ENABLE 0x01
 #define UART_MCR_LISTEN 0x03
 #define EXIT_PORT       0xf4
 
