@@ -71,10 +71,10 @@ _Static_assert(DSDT_PCI_MMIO_SIZE == LAYOUT_PCI_MMIO_END + 1 - LAYOUT_PCI_MMIO, 
 /* At most: tables in the order of acpi_build(), and alignment before each of them. */
 #define TABLES_SIZE_MAX                                                                            \
 	(36u + 64u + sizeof(dsdt_aml_code) + FADT_SIZE +                                           \
-	 (HEADER_SIZE + 8u + ACPI_CPUS_MAX * 8u + 12u + 5u * 10u + 6u) + (HEADER_SIZE + 4u) +      \
-	 (HEADER_SIZE + ACPI_CPUS_MAX * AML_PROCESSOR_SIZE + AML_NAME_BYTE_SIZE) +                 \
-	 2u * (HEADER_SIZE + TABLES_MAX * 8u) + 64u * 9u)
-_Static_assert(TABLES_SIZE_MAX <= (unsigned)LAYOUT_ACPI_SIZE, "the ACPI region is too small");
+	 (HEADER_SIZE + 8u + ACPI_CPUS_MAX * 8ul + 12u + 5ul * 10 + 6u) + (HEADER_SIZE + 4u) +     \
+	 (HEADER_SIZE + (size_t)ACPI_CPUS_MAX * AML_PROCESSOR_SIZE + AML_NAME_BYTE_SIZE) +         \
+	 2ul * (HEADER_SIZE + TABLES_MAX * 8ul) + 64ul * 9)
+_Static_assert(TABLES_SIZE_MAX <= LAYOUT_ACPI_SIZE, "the ACPI region is too small");
 
 /* Where in guest memory the next table goes. */
 struct writer {

@@ -28,12 +28,11 @@
 #define PIRQRC_OFF          0x80
 #define PIRQRC_IRQ          0x0f
 #define DLC                 0x82
-#define DLC_PASSIVE_RELEASE 0x02 /* firmware sets it; Linux does, and says so, when it is not set  \
-				  */
-#define PIRQ_IRQS      0xdef8u   /* IRQs that may be routed to: 3-7, 9-12, 14, 15 */
-#define RESET_HARD     0x02      /* SRST */
-#define RESET_CPU      0x04      /* RCPU: 0 to 1 resets */
-#define RESET_WRITABLE (RESET_HARD | RESET_CPU)
+#define DLC_PASSIVE_RELEASE 0x02    /* firmware sets it; Linux would, and say so */
+#define PIRQ_IRQS           0xdef8u /* IRQs that may be routed to: 3-7, 9-12, 14, 15 */
+#define RESET_HARD          0x02    /* SRST */
+#define RESET_CPU           0x04    /* RCPU: 0 to 1 resets */
+#define RESET_WRITABLE      (RESET_HARD | RESET_CPU)
 
 struct piix3 {
 	struct device dev;
