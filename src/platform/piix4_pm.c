@@ -338,6 +338,9 @@ static int reset(struct piix4_pm *d)
 	d->overflow_tick = next_overflow(0);
 	events_update(d);
 	pthread_mutex_unlock(&d->lock);
+	/* One may lie where the other belongs. */
+	bus_unmap(d->ports, &d->pm_region);
+	bus_unmap(d->ports, &d->smb_region);
 	return place_all(d);
 }
 

@@ -335,6 +335,21 @@ static void test_sweep(void **state)
 	assert_int_equal(rd(r, PM - 1, 2), 0x00ff);
 }
 
+/* A guest that put one block where the other belongs must not lose it by a reset. */
+static void test_reset_untangles(void **state)
+{
+	struct rig *r = *state;
+
+	config_write(r, 0x40, 4, 0xb001);
+	config_write(r, 0x90, 4, PM | 1);
+	assert_int_equal(rd(r, PMCNTRL, 2), 0);
+	piix4_pm_device(r->pm)->ops->reset(piix4_pm_device(r->pm));
+	assert_int_equal(rd(r, PMCNTRL, 2), 1);
+	wr(r, SMB + 5, 1, 0x5a);
+	assert_int_equal(rd(r, SMB + 5, 1), 0x5a);
+	assert_int_equal(rd(r, 0xb004, 2), 0xffff);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -349,6 +364,7 @@ int main(void)
 	    T(test_base_moves),
 	    T(test_smbus_is_empty),
 	    T(test_sweep),
+	    T(test_reset_untangles),
 	    cmocka_unit_test_setup_teardown(test_power_on, setup_power_on, teardown),
 	};
 
