@@ -7,17 +7,15 @@
  * be ended; it is then left to the end of the process, with all that it uses.
  */
 #include "console/sink_thread.h"
+#include "core/thread.h"
 
 #include <errno.h>
 #include <lodge/clock.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-
-#define STACK_BYTES (256u << 10) /* of address space; a page or two get used */
 
 struct sink_thread {
 	struct sink *sink;
@@ -109,8 +107,6 @@ int sink_thread_start(struct sink *s, int fd, struct sink_thread **out)
 {
 	struct sink_thread *t = calloc(1, sizeof(*t));
 	pthread_condattr_t monotonic;
-	pthread_attr_t attr;
-	sigset_t all, old;
 	int err;
 
 	if (!t)
@@ -122,18 +118,11 @@ int sink_thread_start(struct sink *s, int fd, struct sink_thread **out)
 	pthread_cond_init(&t->wake, &monotonic);
 	pthread_cond_init(&t->over, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&t->id, &attr, thread_main, t);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
+	err = thread_start(&t->id, "console-file", thread_main, t);
 	if (err) {
 		free(t);
-		return -err;
+		return err;
 	}
-	pthread_setname_np(t->id, "console-file");
 	*out = t;
 	return 0;
 }
