@@ -31,7 +31,7 @@ const char *kvm_kind_name(enum kvm_kind k); /* "kvm_amd", ... */
 int vm_create(const struct gmem *m, struct vm **out, struct refusal *why);
 void vm_destroy(struct vm *vm); /* vCPUs are destroyed before */
 
-/* KVM's counters of GSIs; lines of this chip drive the in-kernel PIC and I/O APIC. */
+/* Its pins are those of the in-kernel PIC and I/O APIC, the GSIs. */
 struct irq_chip *vm_irq_chip(struct vm *vm);
 
 /*
@@ -48,8 +48,9 @@ void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count);
 bool vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio);
 
 /*
- * A new VM over the same memory, as after power-on. Every vCPU is released before (vcpu_release())
- * and reset afterwards. -1 with *why: nothing can run any more.
+ * A new VM over the same memory, as after power-on. Before, every device is reset, so that no line
+ * is asserted, and every vCPU released (vcpu_release()); afterwards each is reset. -1 with *why:
+ * nothing can run any more.
  */
 int vm_reset(struct vm *vm, struct refusal *why);
 
@@ -64,10 +65,10 @@ enum vcpu_stop {
 
 struct vcpu_refused {
 	unsigned cpu;
+	unsigned mode_bits; /* 16, 32 or 64; 0: KVM does not say where, rip and bytes are unknown */
 	uint64_t rip;
 	uint8_t bytes[15];
 	unsigned byte_count; /* 0: unknown */
-	unsigned mode_bits;  /* 16, 32 or 64 */
 	char detail[160];    /* what KVM said */
 };
 
@@ -82,8 +83,7 @@ struct vcpu_params {
 	unsigned id;    /* 0 is the boot processor; also its APIC id */
 	unsigned count; /* of all vCPUs */
 	const struct vcpu_host *host;
-	const char *cpu_features; /* ",+x,-y" of --cpu, or "" */
-	bool hyperv;
+	const char *cpu_features; /* ",+x,-y" of --cpu, or ""; outlives the vCPU */
 };
 
 int vcpu_create(struct vm *vm, const struct vcpu_params *p, struct vcpu **out, struct refusal *why);

@@ -115,6 +115,10 @@ void vcpu_dump(struct vcpu *v, const struct gmem *m, FILE *f)
 	}
 	fprintf(f, "%s, %llu exits to the monitor\n", mp_state_name(&mp),
 		(unsigned long long)atomic_load(&v->exits));
+	if (v->wiped) {
+		fprintf(f, "  triple fault; this host's KVM keeps no registers of it\n");
+		return;
+	}
 	dump_regs(f, &regs);
 	dump_sregs(f, &sregs);
 	if (!ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events))

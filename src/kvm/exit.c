@@ -8,15 +8,13 @@
  */
 #include "kvm/kvm_internal.h"
 
-#include <lodge/log.h>
-
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
 static void stop(struct vcpu *v, enum vcpu_stop why, const struct vcpu_refused *what)
 {
-	v->stopped = true;
+	atomic_store(&v->stopped, true);
 	v->params.host->stopped(v->params.host->arg, why, what);
 }
 
@@ -51,23 +49,17 @@ static void handle_mmio(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
 	struct bus *mmio = v->params.host->mmio;
-	unsigned done = 0;
+	unsigned size = run->mmio.len;
+	uint64_t value;
 
 	atomic_fetch_add_explicit(&v->mmio, 1, memory_order_relaxed);
-	/* An access that crosses a page comes in odd sizes: hand on its largest powers of two. */
-	while (done < run->mmio.len && done < 8) {
-		unsigned left = run->mmio.len - done;
-		unsigned size = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-		uint64_t address = run->mmio.phys_addr + done;
-
-		if (run->mmio.is_write) {
-			bus_write(mmio, address, size, load_le(run->mmio.data + done, size));
-		} else {
-			uint64_t value = bus_read(mmio, address, size);
-
-			memcpy(run->mmio.data + done, &value, size);
-		}
-		done += size;
+	if (!size || size > sizeof(run->mmio.data))
+		return;
+	if (run->mmio.is_write) {
+		bus_write(mmio, run->mmio.phys_addr, size, load_le(run->mmio.data, size));
+	} else {
+		value = bus_read(mmio, run->mmio.phys_addr, size);
+		memcpy(run->mmio.data, &value, size);
 	}
 }
 
@@ -78,7 +70,16 @@ static unsigned code_bits(const struct kvm_sregs *s)
 	return s->cr0 & 1 && s->cs.db ? 32 : 16;
 }
 
-/* The code at rip, through the guest's own page tables. */
+/*
+ * After a shutdown SVM's saved state is undefined, so KVM does to the vCPU what INIT would do
+ * (Linux, arch/x86/kvm/svm/svm.c, shutdown_interception()): the reset vector is not where it was.
+ */
+static bool is_wiped(const struct kvm_regs *r, const struct kvm_sregs *s)
+{
+	return r->rip == 0xfff0 && s->cs.base == 0xffff0000 && !(s->cr0 & 1);
+}
+
+/* Where it stands, and the code there, through the guest's own page tables. */
 static void fetch_code(struct vcpu *v, struct vcpu_refused *what)
 {
 	struct kvm_regs regs;
@@ -86,10 +87,11 @@ static void fetch_code(struct vcpu *v, struct vcpu_refused *what)
 
 	if (ioctl(v->fd, KVM_GET_REGS, &regs) || ioctl(v->fd, KVM_GET_SREGS, &sregs))
 		return;
+	v->wiped = v->run->exit_reason == KVM_EXIT_SHUTDOWN && is_wiped(&regs, &sregs);
+	if (v->wiped)
+		return;
 	what->rip = regs.rip;
 	what->mode_bits = code_bits(&sregs);
-	if (what->byte_count)
-		return;
 	for (unsigned i = 0; i < sizeof(what->bytes); i++) {
 		struct kvm_translation t = {.linear_address = sregs.cs.base + regs.rip + i};
 
@@ -132,6 +134,16 @@ static void handle_shutdown(struct vcpu *v)
 
 	fetch_code(v, &what);
 	stop(v, VCPU_STOP_TRIPLE_FAULT, &what);
+}
+
+void vcpu_report_run_error(struct vcpu *v, int err)
+{
+	struct vcpu_refused what = {.cpu = v->params.id};
+
+	snprintf(what.detail, sizeof(what.detail), "%sKVM_RUN: %s",
+		 err == EFAULT ? "the host cannot reach the guest's memory; " : "", strerror(err));
+	fetch_code(v, &what);
+	stop(v, VCPU_STOP_FAILED, &what);
 }
 
 bool vcpu_handle_exit(struct vcpu *v)

@@ -26,9 +26,8 @@ struct vm {
 
 	/* Gathered port writes: the ring lives behind vCPU 0's kvm_run page. */
 	pthread_mutex_t coalesced_lock;
-	unsigned coalesced_page; /* 0: KVM cannot */
-	bool coalesced_pio;
-	struct kvm_coalesced_mmio_ring *ring;
+	unsigned coalesced_page;              /* 0: KVM cannot */
+	struct kvm_coalesced_mmio_ring *ring; /* NULL while vCPU 0 has no descriptor */
 	unsigned ring_max;
 	struct kvm_coalesced_mmio_zone zones[KVM_COALESCED_ZONES_MAX];
 	unsigned zone_count;
@@ -46,18 +45,18 @@ enum vcpu_state {
 struct vcpu {
 	struct vm *vm;
 	struct vcpu_params params;
-	char *cpu_features;
 	int fd;
-	struct kvm_run *run;
+	struct kvm_run *run; /* changes under lock only, and while the thread is parked */
 
 	pthread_t thread;
 	bool started;
 	pthread_mutex_t lock; /* guards state; leaf */
 	pthread_cond_t changed;
 	enum vcpu_state state;
-	atomic_bool pause; /* someone wants it parked */
-	atomic_bool leave; /* the thread shall end */
-	bool stopped;      /* reported `stopped`: stays parked until reset */
+	atomic_bool pause;   /* someone wants it parked */
+	atomic_bool leave;   /* the thread shall end */
+	atomic_bool stopped; /* reported `stopped`: stays parked until reset */
+	bool wiped;          /* by KVM, at a triple fault: registers say nothing */
 
 	atomic_ullong exits, io, mmio;
 };
@@ -104,5 +103,6 @@ int vcpu_set_reset_state(struct vcpu *v, const struct boot_entry *entry, unsigne
 
 /* exit.c: one exit of KVM_RUN. False: the vCPU has reported `stopped`. */
 bool vcpu_handle_exit(struct vcpu *v);
+void vcpu_report_run_error(struct vcpu *v, int err); /* the same for a KVM_RUN that failed */
 
 #endif

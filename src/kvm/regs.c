@@ -10,8 +10,6 @@
  */
 #include "kvm/kvm_internal.h"
 
-#include <lodge/log.h>
-
 #include "machine/layout.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@
  */
 #include "kvm/kvm_internal.h"
 
-#include <lodge/log.h>
+#include "core/thread.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,9 +20,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define KICK_SIGNAL SIGRTMIN
-/* Of the usual 8 MiB, transparent huge pages would make the first 2 MiB resident. */
-#define THREAD_STACK_BYTES (256u << 10)
+/* Nobody sends it, and unlike a real-time signal it needs no place in the user's queue of signals,
+ * so that it cannot get lost when that is full. */
+#define KICK_SIGNAL SIGURG
 
 static void kick_handler(int signal)
 {
@@ -31,7 +31,7 @@ static void kick_handler(int signal)
 
 static void install_kick_handler(void)
 {
-	struct sigaction action = {.sa_handler = kick_handler};
+	struct sigaction action = {.sa_handler = kick_handler, .sa_flags = SA_RESTART};
 
 	sigemptyset(&action.sa_mask);
 	sigaction(KICK_SIGNAL, &action, NULL);
@@ -50,7 +50,9 @@ static int open_vcpu(struct vcpu *v, struct refusal *why)
 	run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
 	if (run == MAP_FAILED)
 		return refuse_errno(why, errno, "/dev/kvm", "mmap", "vCPU state");
+	pthread_mutex_lock(&v->lock);
 	v->run = run;
+	pthread_mutex_unlock(&v->lock);
 	if (vm->coalesced_page && v->params.id == 0)
 		vm->ring = (void *)((char *)run + (size_t)vm->coalesced_page * 4096);
 	return 0;
@@ -58,11 +60,17 @@ static int open_vcpu(struct vcpu *v, struct refusal *why)
 
 static void close_vcpu(struct vcpu *v)
 {
-	if (v->run)
-		munmap(v->run, v->vm->run_size);
+	struct kvm_run *run = v->run;
+
+	if (v->params.id == 0)
+		v->vm->ring = NULL;
+	pthread_mutex_lock(&v->lock);
+	v->run = NULL;
+	pthread_mutex_unlock(&v->lock);
+	if (run)
+		munmap(run, v->vm->run_size);
 	if (v->fd >= 0)
 		close(v->fd);
-	v->run = NULL;
 	v->fd = -1;
 }
 
@@ -102,7 +110,8 @@ int vcpu_reset(struct vcpu *v, const struct boot_entry *entry, struct refusal *w
 	if (err)
 		return refuse(why, STATUS_UNAVAILABLE, "/dev/kvm", "registers", "vCPU %u: %s",
 			      v->params.id, strerror(-err));
-	v->stopped = false;
+	v->wiped = false;
+	atomic_store(&v->stopped, false);
 	return 0;
 }
 
@@ -144,28 +153,17 @@ static void park(struct vcpu *v)
 	v->state = VCPU_RUNNING;
 	if (v->run)
 		v->run->immediate_exit = 0;
-	/* A pause that came between its flag and this store would be lost: look again. */
-	if (v->run && (atomic_load(&v->pause) || atomic_load(&v->leave)))
-		v->run->immediate_exit = 1;
 	pthread_mutex_unlock(&v->lock);
-}
-
-static void report_run_error(struct vcpu *v, int err)
-{
-	struct vcpu_refused what = {.cpu = v->params.id};
-
-	snprintf(what.detail, sizeof(what.detail), "KVM_RUN: %s", strerror(err));
-	v->stopped = true;
-	v->params.host->stopped(v->params.host->arg, VCPU_STOP_FAILED, &what);
 }
 
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *v = arg;
-	char name[16];
+	sigset_t kick;
 
-	snprintf(name, sizeof(name), "vcpu/%u", v->params.id);
-	pthread_setname_np(pthread_self(), name);
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 	park(v);
 	while (!atomic_load(&v->leave)) {
 		int err = ioctl(v->fd, KVM_RUN, 0) ? errno : 0;
@@ -176,7 +174,7 @@ static void *vcpu_thread(void *arg)
 			continue;
 		}
 		if (err)
-			report_run_error(v, err);
+			vcpu_report_run_error(v, err);
 		else if (vcpu_handle_exit(v))
 			continue;
 		/* Stopped: stays out of the guest until someone resets it. */
@@ -188,31 +186,30 @@ static void *vcpu_thread(void *arg)
 
 int vcpu_start(struct vcpu *v)
 {
-	pthread_attr_t attributes;
-	sigset_t all, old;
+	char name[16];
 	int err;
 
-	/* Signals are the main loop's business; vCPU threads take the kick only. */
-	sigfillset(&all);
-	sigdelset(&all, KICK_SIGNAL);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
-	err = pthread_create(&v->thread, &attributes, vcpu_thread, v);
-	pthread_attr_destroy(&attributes);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	snprintf(name, sizeof(name), "vcpu/%u", v->params.id);
+	err = thread_start(&v->thread, name, vcpu_thread, v);
 	v->started = err == 0;
-	return -err;
+	return err;
+}
+
+/* Out of the guest, or not into it. Lock held. */
+static void kick(struct vcpu *v)
+{
+	if (v->run)
+		v->run->immediate_exit = 1;
+	if (v->started && v->state == VCPU_RUNNING && !pthread_equal(v->thread, pthread_self()))
+		pthread_kill(v->thread, KICK_SIGNAL);
 }
 
 void vcpu_pause_begin(struct vcpu *v)
 {
 	pthread_mutex_lock(&v->lock);
-	atomic_store(&v->pause, true);
-	if (v->run)
-		v->run->immediate_exit = 1;
-	if (v->started && v->state == VCPU_RUNNING && !pthread_equal(v->thread, pthread_self()))
-		pthread_kill(v->thread, KICK_SIGNAL);
+	/* Once is enough, and a guest can make its devices ask a million times. */
+	if (!atomic_exchange(&v->pause, true))
+		kick(v);
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -231,7 +228,7 @@ void vcpu_pause(struct vcpu *v)
 void vcpu_resume(struct vcpu *v)
 {
 	pthread_mutex_lock(&v->lock);
-	if (!v->stopped) {
+	if (!atomic_load(&v->stopped)) {
 		atomic_store(&v->pause, false);
 		pthread_cond_broadcast(&v->changed);
 	}
@@ -245,10 +242,8 @@ void vcpu_destroy(struct vcpu *v)
 	if (v->started) {
 		pthread_mutex_lock(&v->lock);
 		atomic_store(&v->leave, true);
-		if (v->run)
-			v->run->immediate_exit = 1;
+		kick(v);
 		pthread_cond_broadcast(&v->changed);
-		pthread_kill(v->thread, KICK_SIGNAL);
 		pthread_mutex_unlock(&v->lock);
 		pthread_join(v->thread, NULL);
 	}

@@ -153,7 +153,6 @@ static int read_sizes(struct vm *vm, struct refusal *why)
 	if (page > 0 && (size_t)(page + 1) * 4096 <= vm->run_size &&
 	    ioctl(vm->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) > 0) {
 		vm->coalesced_page = (unsigned)page;
-		vm->coalesced_pio = true;
 		vm->ring_max = (4096 - sizeof(struct kvm_coalesced_mmio_ring)) /
 			       sizeof(struct kvm_coalesced_mmio);
 	}
@@ -197,7 +196,6 @@ void vm_destroy(struct vm *vm)
 
 int vm_reset(struct vm *vm, struct refusal *why)
 {
-	vm->ring = NULL; /* it went with the vCPUs */
 	close(vm->fd);
 	vm->fd = -1;
 	return open_vm(vm, why);
@@ -217,7 +215,7 @@ void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count)
 {
 	struct kvm_coalesced_mmio_zone zone = {.addr = first, .size = count, .pio = 1};
 
-	if (!vm->coalesced_pio || vm->zone_count == KVM_COALESCED_ZONES_MAX)
+	if (!vm->coalesced_page || vm->zone_count == KVM_COALESCED_ZONES_MAX)
 		return;
 	if (ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone)) {
 		log_info("kvm: ports 0x%x are not gathered: %s", first, strerror(errno));
@@ -226,36 +224,38 @@ void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count)
 	vm->zones[vm->zone_count++] = zone;
 }
 
-/* Room for one entry more, and the kernel's numbers checked before they index anything. */
-static bool ring_next(const struct vm *vm, uint32_t *first)
+/*
+ * Up to what is in the ring now: other vCPUs may fill it as fast as we empty it. The kernel's
+ * numbers are checked before they index anything. Lock held.
+ */
+static void drain(struct vm *vm, struct bus *ports, struct bus *mmio)
 {
 	uint32_t last = __atomic_load_n(&vm->ring->last, __ATOMIC_ACQUIRE);
+	uint32_t at = vm->ring->first;
 
-	*first = vm->ring->first;
-	return *first != last && *first < vm->ring_max && last < vm->ring_max;
+	if (last >= vm->ring_max)
+		return;
+	while (at != last && at < vm->ring_max) {
+		const struct kvm_coalesced_mmio *e = &vm->ring->coalesced_mmio[at];
+		uint64_t value;
+
+		memcpy(&value, e->data, sizeof(value));
+		if (e->len >= 1 && e->len <= sizeof(value))
+			bus_write(e->pio ? ports : mmio, e->phys_addr, e->len, value);
+		atomic_fetch_add_explicit(&vm->coalesced_count, 1, memory_order_relaxed);
+		at = (at + 1) % vm->ring_max;
+		__atomic_store_n(&vm->ring->first, at, __ATOMIC_RELEASE);
+	}
 }
 
 void vm_drain_ring(struct vm *vm, struct bus *ports, struct bus *mmio)
 {
-	uint32_t first;
-
 	/* An empty ring is the common case and costs two loads. */
 	if (!vm->ring || __atomic_load_n(&vm->ring->first, __ATOMIC_ACQUIRE) ==
 			     __atomic_load_n(&vm->ring->last, __ATOMIC_ACQUIRE))
 		return;
 	pthread_mutex_lock(&vm->coalesced_lock);
-	while (ring_next(vm, &first)) {
-		const struct kvm_coalesced_mmio *e = &vm->ring->coalesced_mmio[first];
-		uint64_t value = 0;
-		unsigned size = e->len;
-
-		if (size == 1 || size == 2 || size == 4 || size == 8) {
-			memcpy(&value, e->data, size);
-			bus_write(e->pio ? ports : mmio, e->phys_addr, size, value);
-		}
-		atomic_fetch_add_explicit(&vm->coalesced_count, 1, memory_order_relaxed);
-		__atomic_store_n(&vm->ring->first, (first + 1) % vm->ring_max, __ATOMIC_RELEASE);
-	}
+	drain(vm, ports, mmio);
 	pthread_mutex_unlock(&vm->coalesced_lock);
 }
 

@@ -148,7 +148,6 @@ static int create_vcpus(struct machine *m, struct refusal *why)
 		    .count = m->config->cpus,
 		    .host = &m->host,
 		    .cpu_features = m->config->cpu_features,
-		    .hyperv = m->config->hyperv,
 		};
 
 		if (vcpu_create(m->vm, &p, &m->vcpu[i], why))

@@ -73,6 +73,13 @@ static void line_add_after(struct line *l, const char *before, const char *s)
 		line_add(l, "%s%s", before, s);
 }
 
+/* Where a vCPU stopped, as far as KVM says. */
+static void add_place(struct line *l, const struct vcpu_refused *r)
+{
+	if (r->mode_bits)
+		line_add(l, " at 0x%llx", (unsigned long long)r->rip);
+}
+
 static void add_refused(struct line *l, const struct verdict_cause *cause)
 {
 	const struct vcpu_refused *r = cause->refused;
@@ -80,9 +87,11 @@ static void add_refused(struct line *l, const struct verdict_cause *cause)
 	line_add(l, "KVM (%s) could not run the guest's code", kvm_kind_name(cause->kvm));
 	if (!r)
 		return;
-	line_add(l, ": %s at 0x%llx on vCPU %u",
-		 cause->instruction && *cause->instruction ? cause->instruction : "the instruction",
-		 (unsigned long long)r->rip, r->cpu);
+	line_add(l, ": %s",
+		 cause->instruction && *cause->instruction ? cause->instruction
+							   : "the instruction");
+	add_place(l, r);
+	line_add(l, " on vCPU %u", r->cpu);
 	line_add_after(l, ": ", r->detail);
 }
 
@@ -93,7 +102,8 @@ static void add_failed(struct line *l, const struct verdict_cause *cause)
 	line_add(l, "KVM (%s) could not go on", kvm_kind_name(cause->kvm));
 	if (!r)
 		return;
-	line_add(l, " with vCPU %u at 0x%llx", r->cpu, (unsigned long long)r->rip);
+	line_add(l, " with vCPU %u", r->cpu);
+	add_place(l, r);
 	line_add_after(l, ": ", r->detail);
 }
 
@@ -105,8 +115,8 @@ static void add_triple_fault(struct line *l, const struct verdict_cause *cause)
 		line_add(l, "a triple fault shut a vCPU down");
 		return;
 	}
-	line_add(l, "a triple fault shut vCPU %u down at 0x%llx", r->cpu,
-		 (unsigned long long)r->rip);
+	line_add(l, "a triple fault shut vCPU %u down", r->cpu);
+	add_place(l, r);
 	if (cause->instruction && *cause->instruction)
 		line_add(l, " (%s)", cause->instruction);
 }

@@ -116,6 +116,23 @@ static void test_refused_line_names_instruction_and_kvm(void **state)
 	assert_int_equal(v.refused.cpu, 2);
 }
 
+/* AMD's KVM does not keep where a triple fault happened. */
+static void test_no_place_where_there_is_none(void **state)
+{
+	struct vcpu_refused refused = {.cpu = 1};
+	struct verdict_cause cause = {.what = REQUEST_TRIPLE_FAULT, .refused = &refused};
+	struct config c = parse(0, NULL);
+	struct verdict v;
+
+	(void)state;
+	verdict_decide(&c, &cause, &v);
+	assert_string_equal(v.text, "a triple fault shut vCPU 1 down");
+	refused.mode_bits = 32;
+	refused.rip = 0x1000;
+	verdict_decide(&c, &cause, &v);
+	assert_string_equal(v.text, "a triple fault shut vCPU 1 down at 0x1000");
+}
+
 static void test_foreign_text_stays_on_one_line(void **state)
 {
 	struct verdict_cause cause = {.what = REQUEST_PANIC, .detail = "VFS\r\n\033[2Jlodge: ok"};
@@ -183,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_statuses),
 	    cmocka_unit_test(test_refused_line_names_instruction_and_kvm),
+	    cmocka_unit_test(test_no_place_where_there_is_none),
 	    cmocka_unit_test(test_foreign_text_stays_on_one_line),
 	    cmocka_unit_test(test_lines),
 	    cmocka_unit_test(test_disassembly),
