@@ -44,6 +44,12 @@ void machine_resume(struct machine *m)
 		vcpu_resume(m->vcpu[i]);
 }
 
+void machine_hear_out(struct machine *m)
+{
+	vm_drain_coalesced(m->vm, m->ports, m->mmio);
+	observer_tell_now(m->observer);
+}
+
 void machine_exclusive(struct machine *m, void (*fn)(void *arg), void *arg)
 {
 	machine_pause(m);
@@ -73,7 +79,7 @@ int machine_restart(struct machine *m, struct refusal *why)
 	int err;
 
 	machine_pause(m);
-	vm_drain_coalesced(m->vm, m->ports, m->mmio);
+	machine_hear_out(m);
 	loop_timer_cancel(m->loop, &m->panic_grace);
 	m->panic_noted = m->panic_over = false;
 	for (unsigned i = 0; i < m->vcpu_count; i++)

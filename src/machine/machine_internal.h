@@ -13,7 +13,7 @@
 #include <lodge/machine.h>
 #include <stdatomic.h>
 
-#define REQUESTS_MAX 16u
+#define REQUESTS_MAX (REQUEST_CONSOLE_QUIT + 1u)
 
 struct request_entry {
 	enum request what;
@@ -22,7 +22,10 @@ struct request_entry {
 	struct vcpu_refused refused;
 };
 
-/* A mailbox: any thread posts, the main loop handles. */
+/*
+ * A mailbox: any thread posts, the main loop handles. It holds one request of each kind, the first,
+ * so that a guest which asks for the same again and again cannot keep the user's requests out.
+ */
 struct requests {
 	pthread_mutex_t lock; /* leaf */
 	struct request_entry entry[REQUESTS_MAX];
@@ -71,12 +74,10 @@ struct machine {
 	bool running; /* vCPUs may run: between start and end, not paused by --on */
 	bool ended;
 	struct verdict verdict;
-	char refusal_text[REFUSAL_TEXT_MAX]; /* why a reset failed */
 	int64_t start_wall_ns;
 	uint64_t start_ns;
 	unsigned resets;
-	struct vcpu_refused refused;
-	char instruction[160];
+	char instruction[160]; /* where a vCPU stopped last */
 };
 
 /* pc.c: every device of the machine `pc`, in address order. */
@@ -87,11 +88,14 @@ int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why);
 
 /* machine.c */
 void machine_own(struct machine *m, struct device *d);
-void machine_pause(struct machine *m);  /* every vCPU parked on return; main loop's thread */
-void machine_resume(struct machine *m); /* unless the machine is to stand still */
+void machine_hear_out(struct machine *m); /* what the guest wrote so far, and what it says */
+void machine_pause(struct machine *m);    /* every vCPU parked on return; main loop's thread */
+void machine_resume(struct machine *m);   /* unless the machine is to stand still */
 /* Power-on state, loaded again, running again. -1 with *why: nothing can run any more. */
 int machine_restart(struct machine *m, struct refusal *why);
 int machine_write_report(struct machine *m, const struct verdict *v);
+/* Every vCPU's state as text; they stand still meanwhile, so f must be memory. */
+void machine_dump_vcpus(void *machine, FILE *f);
 
 /* guest.c: what is in guest memory before the first instruction */
 int guest_create_memory(struct machine *m, struct refusal *why);

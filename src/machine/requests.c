@@ -27,22 +27,28 @@ static bool stops_vcpus(enum request what)
 	return what != REQUEST_PANIC;
 }
 
+/* Unless one of its kind waits already. */
+static void put(struct requests *r, const struct request_entry *e)
+{
+	unsigned i = 0;
+
+	pthread_mutex_lock(&r->lock);
+	while (i < r->count && r->entry[i].what != e->what)
+		i++;
+	if (i == r->count)
+		r->entry[r->count++] = *e;
+	pthread_mutex_unlock(&r->lock);
+}
+
 static void post(struct machine *m, enum request what, int value,
 		 const struct vcpu_refused *refused)
 {
+	struct request_entry e = {.what = what, .value = value, .has_refused = refused != NULL};
 	struct requests *r = &m->requests;
 
-	pthread_mutex_lock(&r->lock);
-	if (r->count < REQUESTS_MAX) {
-		struct request_entry *e = &r->entry[r->count++];
-
-		e->what = what;
-		e->value = value;
-		e->has_refused = refused != NULL;
-		if (refused)
-			e->refused = *refused;
-	}
-	pthread_mutex_unlock(&r->lock);
+	if (refused)
+		e.refused = *refused;
+	put(r, &e);
 	for (unsigned i = 0; stops_vcpus(what) && i < m->vcpu_count; i++)
 		vcpu_pause_begin(m->vcpu[i]);
 	loop_post(m->loop, &r->task);
@@ -72,8 +78,8 @@ static void end(struct machine *m, const struct verdict *v)
 	loop_stop(m->loop);
 }
 
-/* A reset undoes what the guest asked for, but not what the user or the time asked for. */
-static bool survives_reset(enum request what)
+/* Not the guest's: neither a reset nor standing still undoes it. */
+static bool is_of_user(enum request what)
 {
 	return what == REQUEST_UNTIL || what == REQUEST_TIMEOUT || what == REQUEST_SIGNAL ||
 	       what == REQUEST_CONSOLE_QUIT;
@@ -86,7 +92,7 @@ static void forget_guest(struct requests *r)
 
 	pthread_mutex_lock(&r->lock);
 	for (unsigned i = 0; i < r->count; i++) {
-		if (survives_reset(r->entry[i].what))
+		if (is_of_user(r->entry[i].what))
 			r->entry[kept++] = r->entry[i];
 	}
 	r->count = kept;
@@ -119,10 +125,9 @@ static void carry_out(struct machine *m, const struct request_entry *e)
 	if (panic_text[0])
 		cause.detail = panic_text;
 	if (e->has_refused) {
-		m->refused = e->refused;
 		disasm_format(e->refused.bytes, e->refused.byte_count, e->refused.mode_bits,
 			      e->refused.rip, m->instruction, sizeof(m->instruction));
-		cause.refused = &m->refused;
+		cause.refused = &e->refused;
 		cause.instruction = m->instruction;
 	}
 	switch (verdict_decide(m->config, &cause, &v)) {
@@ -130,7 +135,7 @@ static void carry_out(struct machine *m, const struct request_entry *e)
 		end(m, &v);
 		break;
 	case ACTION_RESET:
-		log_info("%s; starting the guest again", v.text);
+		log_guest(LOG_INFO, "%s; starting the guest again", v.text);
 		restart(m);
 		break;
 	case ACTION_PAUSE:
@@ -196,11 +201,12 @@ static void requests_ready(struct task *t)
 	struct request_entry batch[REQUESTS_MAX];
 	unsigned count, resets;
 
-	observer_tell_now(m->observer);
+	machine_hear_out(m);
 	count = take_all(&m->requests, batch);
 	resets = m->resets;
 	for (unsigned i = 0; i < count && !m->ended; i++) {
-		if (m->resets == resets || survives_reset(batch[i].what))
+		/* What a guest asked for that was then reset, or stands still, is void. */
+		if ((m->running && m->resets == resets) || is_of_user(batch[i].what))
 			handle_one(m, &batch[i]);
 	}
 	machine_resume(m);
@@ -243,8 +249,8 @@ static void console_stage(void *arg, enum boot_stage stage, uint64_t at_ns)
 {
 	struct machine *m = arg;
 
-	log_info("stage %s after %.3f s", config_stage_name(stage),
-		 (double)(at_ns - m->start_ns) / NS_PER_S);
+	log_guest(LOG_INFO, "stage %s after %.3f s", config_stage_name(stage),
+		  (double)(at_ns - m->start_ns) / NS_PER_S);
 	if (m->config->until == UNTIL_STAGE && stage >= m->config->until_stage)
 		machine_request(m, REQUEST_UNTIL, 0);
 }
