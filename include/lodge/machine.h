@@ -51,7 +51,4 @@ void machine_destroy(struct machine *m);
 /* Any thread, any device lock held; never blocks. */
 void machine_request(struct machine *m, enum request what, int value);
 
-/* Stops every vCPU outside the guest, runs fn, lets them go. Main loop's thread. */
-void machine_exclusive(struct machine *m, void (*fn)(void *arg), void *arg);
-
 #endif

@@ -50,13 +50,6 @@ void machine_hear_out(struct machine *m)
 	observer_tell_now(m->observer);
 }
 
-void machine_exclusive(struct machine *m, void (*fn)(void *arg), void *arg)
-{
-	machine_pause(m);
-	fn(arg);
-	machine_resume(m);
-}
-
 static void reset_devices(struct machine *m)
 {
 	for (struct device *d = m->newest; d; d = d->older) {
@@ -217,7 +210,8 @@ int machine_create(const struct config *c, struct machine **out, struct refusal 
 
 	if (!m)
 		return refuse(why, STATUS_HOST, NULL, NULL, "out of memory");
-	signals_block();
+	if (!c->dry_run)
+		signals_block();
 	m->config = c;
 	m->files.kernel = -1;
 	requests_init(m);
@@ -234,10 +228,9 @@ int machine_create(const struct config *c, struct machine **out, struct refusal 
 	return 0;
 }
 
-/* f is memory: the vCPUs stand still for the dump, not for the disk. */
-static void dump_vcpus(void *arg, FILE *f)
+void machine_dump_vcpus(void *machine, FILE *f)
 {
-	struct machine *m = arg;
+	struct machine *m = machine;
 
 	machine_pause(m);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
@@ -261,7 +254,7 @@ int machine_write_report(struct machine *m, const struct verdict *v)
 	    .vcpu = counters,
 	    .vcpu_count = m->vcpu_count,
 	    .resets = m->resets,
-	    .dump_vcpus = dump_vcpus,
+	    .dump_vcpus = machine_dump_vcpus,
 	    .arg = m,
 	};
 

@@ -3,15 +3,21 @@
  * Signals as the contract of the command line has them (docs/exit-status.md).
  *
  * Theory of operation: all of them are blocked in every thread and read from a signalfd on the main
- * loop, so that no code runs in a handler. Faults (SIGSEGV, SIGBUS, ...) and job control are the
- * terminal's business, as it must be given back there; see src/console.
+ * loop, so that no code runs in a handler. One that came before the guest could be started ends the
+ * start. One that was ignored when we were started (nohup(1), a shell's background job) stays
+ * ignored.
+ *
+ * Faults and job control are the terminal's business, as it must be given back there; see
+ * src/console. SIGBUS is that of src/main.c.
  */
 #include "machine/machine_internal.h"
 
 #include <lodge/log.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -23,11 +29,22 @@
 static const int taken[] = {SIGTERM, SIGINT,    SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,
 			    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,   SIGPWR,  SIGXCPU};
 
+#define TAKEN_COUNT (sizeof(taken) / sizeof(taken[0]))
+
 static void fill_set(sigset_t *set)
 {
+	struct sigaction now;
+
 	sigemptyset(set);
-	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-		sigaddset(set, taken[i]);
+	for (size_t i = 0; i < TAKEN_COUNT; i++) {
+		if (!sigaction(taken[i], NULL, &now) && now.sa_handler != SIG_IGN)
+			sigaddset(set, taken[i]);
+	}
+}
+
+static bool asks_to_end(int signal)
+{
+	return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGPWR;
 }
 
 void signals_block(void)
@@ -38,10 +55,10 @@ void signals_block(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* The first asks the guest to power off; the next, or 10 seconds, ends it. */
+/* The first asks a guest that runs to power off; the next, or 10 seconds, ends it. */
 static void ask_to_end(struct machine *m, int signal)
 {
-	if (m->power_signal) {
+	if (m->power_signal || !m->running) {
 		machine_request(m, REQUEST_SIGNAL, signal);
 		return;
 	}
@@ -52,23 +69,43 @@ static void ask_to_end(struct machine *m, int signal)
 		       clock_now_ns(loop_clock(m->loop)) + POWER_GRACE_NS);
 }
 
-static void dump_to_stderr(void *arg)
+/* As much as standard error takes within a second: its reader may have stopped reading. */
+static void write_to_stderr(const char *text, size_t size)
 {
-	struct machine *m = arg;
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-	for (unsigned i = 0; i < m->vcpu_count; i++)
-		vcpu_dump(m->vcpu[i], m->mem, stderr);
+	while (size && poll(&p, 1, 1000) == 1) {
+		/* What poll(2) calls room is at least this much in a pipe. */
+		ssize_t n = write(STDERR_FILENO, text, size < 512 ? size : 512);
+
+		if (n <= 0)
+			return;
+		text += n;
+		size -= (size_t)n;
+	}
+}
+
+static void dump_to_stderr(struct machine *m)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return;
+	machine_dump_vcpus(m, f);
+	if (!fclose(f))
+		write_to_stderr(text, size);
+	free(text);
 }
 
 static void take(struct machine *m, int signal)
 {
-	switch (signal) {
-	case SIGTERM:
-	case SIGINT:
-	case SIGHUP:
-	case SIGPWR:
+	if (asks_to_end(signal)) {
 		ask_to_end(m, signal);
-		break;
+		return;
+	}
+	switch (signal) {
 	case SIGUSR1:
 		if (!m->config->report_dir)
 			log_guest(LOG_WARNING, "SIGUSR1: no report without --report DIR");
@@ -76,7 +113,7 @@ static void take(struct machine *m, int signal)
 			log_guest(LOG_WARNING, "SIGUSR1: the report could not be written whole");
 		break;
 	case SIGQUIT:
-		machine_exclusive(m, dump_to_stderr, m);
+		dump_to_stderr(m);
 		machine_request(m, REQUEST_SIGNAL, signal);
 		break;
 	case SIGUSR2:
@@ -103,12 +140,31 @@ static void signals_ready(struct watch *w, uint32_t revents)
 		take(m, (int)info[i].ssi_signo);
 }
 
+/* A signal that came before anything runs that it could be handed to; 0: none. */
+static int came_early(const sigset_t *set)
+{
+	sigset_t pending;
+
+	sigpending(&pending);
+	for (size_t i = 0; i < TAKEN_COUNT; i++) {
+		if ((asks_to_end(taken[i]) || taken[i] == SIGQUIT) && sigismember(set, taken[i]) &&
+		    sigismember(&pending, taken[i]))
+			return taken[i];
+	}
+	return 0;
+}
+
 int signals_open(struct machine *m, struct refusal *why)
 {
 	sigset_t set;
-	int err;
+	int early, err;
 
 	fill_set(&set);
+	early = came_early(&set);
+	if (early)
+		return refuse(why, (enum exit_status)(STATUS_SIGNAL_BASE + early), NULL, NULL,
+			      "ended by signal %d (SIG%s) before the guest started", early,
+			      sigabbrev_np(early));
 	m->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->signals.fd < 0)
 		return refuse_errno(why, errno, NULL, "signalfd", NULL);

@@ -69,6 +69,12 @@ def one_of_many(room):
     run.expect_status(71).expect_line('could not go on|KVM_RUN')
 
 
+@case('host: takes memory away: a line and a status')
+def memory_lost(room):
+    run = room.run_shimmed('KVM_RUN SIGBUS 3', 'echo', '-c', '2', '--timeout', '30s')
+    run.expect_status(71).expect_line('memory: .*SIGBUS')
+
+
 @case('host: the report says what KVM said')
 def reported(room):
     room.run_shimmed('exit 255 3', 'hello', '--report', 'report').expect_status(104)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Signals, as the contract of the command line has them."""
+import fcntl
 import os
 import signal
 import time
@@ -51,14 +52,58 @@ def mixed(room):
     run.finish().expect_status(130).expect_line('signal 2 ')
 
 
-@case('signal: SIGTERM twice ends a guest that stands still')
+@case('signal: SIGTERM ends a guest that stands still at once')
 def paused(room):
     run = room.start('hello', '--on', 'poweroff=pause')
     run.err_reader.wait_for(b'stands still')
-    run.signal(signal.SIGTERM)
-    time.sleep(0.3)
+    sent = time.monotonic()
     run.signal(signal.SIGTERM)
     run.finish().expect_status(143)
+    expect(time.monotonic() - sent < 8, 'it waited for an answer of a guest that cannot give one')
+
+
+def ignoring(*numbers):
+    """For preexec_fn: as nohup(1) and shells without job control start a program."""
+    def prepare():
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+    return prepare
+
+
+@case('signal: those ignored at the start stay ignored')
+def ignored(room):
+    run = room.start('button', preexec_fn=ignoring(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT))
+    run.wait_output('waiting for the button')
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGINT):
+        run.signal(number)
+        time.sleep(0.1)
+    expect(run.process.poll() is None, 'it ended')
+    run.signal(signal.SIGTERM)
+    run.finish().expect_status(0).expect_silence()
+
+
+@case('signal: SIGQUIT ends though nobody reads standard error')
+def quit_unread(room):
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    run = room.start('say spinning; spin', '-c', '4', stderr=write_end)
+    os.close(write_end)
+    run.wait_output('spinning')
+    run.signal(signal.SIGQUIT)
+    run.finish(30).expect_status(131)
+    os.close(read_end)
+
+
+@case('signal: a report while the guest stands still')
+def paused_for_good(room):
+    run = room.start('smp 2; reboot-keyboard', '-c', '2', '--on', 'reboot=pause', '--report', 'report')
+    run.err_reader.wait_for(b'stands still')
+    run.signal(signal.SIGUSR1)
+    time.sleep(0.5)
+    run.signal(signal.SIGTERM)
+    run.finish().expect_status(143)
+    with open(room.path('report', 'result.json'), encoding='utf-8') as f:
+        expect('"resets": 0' in f.read(), 'it was reset')
 
 
 @case('signal: SIGTERM before the guest listens is not lost')

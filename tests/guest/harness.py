@@ -294,6 +294,10 @@ def run_all(cases, jobs, times):
     """True if none failed. Cases that measure come last, one by one."""
     tap = Tap(len(cases), times)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    # What we ignore, the monitor would; a shell without job control starts us so.
+    for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(run_case, entry) for entry in cases if not entry[2]]
         for future in concurrent.futures.as_completed(futures):

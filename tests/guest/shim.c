@@ -10,6 +10,7 @@
  *   KVM_RUN EFAULT 3       from the fourth call on, this ioctl fails
  *   KVM_GET_API_VERSION 11 this ioctl gives a number
  *   KVM_CAP_IRQCHIP 0      KVM_CHECK_EXTENSION gives a number for this capability
+ *   KVM_RUN SIGBUS 3       the fourth call touches a page that the host cannot give
  *   exit 255 3             from the fourth KVM_RUN on, the vCPU leaves the guest for this reason
  */
 #include <dlfcn.h>
@@ -76,7 +77,7 @@ static const struct named errors[] = {
 };
 
 static struct {
-	bool read, is_open, is_exit, is_capability, is_request, is_error;
+	bool read, is_open, is_exit, is_capability, is_request, is_error, is_lost;
 	unsigned long number; /* of the request or capability */
 	char path[64];
 	long value; /* what is given; with is_error, errno */
@@ -109,6 +110,7 @@ static void read_rule(void)
 	rule.read = true;
 	if (!text || sscanf(text, "%63s %63s %d", what, answer, &rule.after) < 2)
 		return;
+	rule.is_lost = !strcmp(answer, "SIGBUS");
 	rule.is_error = FIND(errors, answer, &error);
 	rule.value = rule.is_error ? (long)error : strtol(answer, NULL, 0);
 	memcpy(rule.path, answer, sizeof(rule.path));
@@ -181,6 +183,16 @@ static bool is_due(void)
 	return atomic_fetch_add(&calls, 1) >= rule.after;
 }
 
+/* A page of a file that is shorter: mmap(2), SIGBUS. */
+static void touch_lost_page(void)
+{
+	int fd = memfd_create("lost", MFD_CLOEXEC);
+	volatile char *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	if (page != MAP_FAILED)
+		(void)page[0];
+}
+
 /* The vCPU's shared page, mapped once more, takes the reason. */
 static int leave_guest(int vcpu)
 {
@@ -208,6 +220,8 @@ int ioctl(int fd, unsigned long request, ...)
 	if ((rule.is_request && request == rule.number && is_due()) ||
 	    (rule.is_capability && request == KVM_CHECK_EXTENSION &&
 	     (unsigned long)argument == rule.number)) {
+		if (rule.is_lost)
+			touch_lost_page();
 		if (!rule.is_error)
 			return (int)rule.value;
 		errno = (int)rule.value;
