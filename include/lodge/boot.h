@@ -74,7 +74,4 @@ struct boot_info {
 int boot_load(const struct boot_request *req, struct gmem *m, struct boot_entry *entry,
 	      struct boot_info *info, struct refusal *why);
 
-/* Checks all that can be checked without guest memory and without a VM, for --dry-run. */
-int boot_check(const struct boot_request *req, uint64_t ram_bytes, struct refusal *why);
-
 #endif

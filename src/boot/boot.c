@@ -181,31 +181,3 @@ int boot_load(const struct boot_request *req, struct gmem *m, struct boot_entry 
 	scratch_free(&l.payload);
 	return rc;
 }
-
-/*
- * A dry run is a load into memory that is thrown away, so that it refuses exactly what a run
- * would. Nothing is written to the cache.
- */
-int boot_check(const struct boot_request *req, uint64_t ram_bytes, struct refusal *why)
-{
-	uint64_t low = ram_bytes < LAYOUT_HOLE ? ram_bytes : LAYOUT_HOLE;
-	struct boot_request dry = *req;
-	struct boot_entry entry;
-	struct boot_info info;
-	struct gmem *m = NULL;
-	int err = gmem_create(ram_bytes, &m);
-
-	dry.cache_dir = NULL;
-	if (!err)
-		err = gmem_place(m, 0, 0, low);
-	if (!err && ram_bytes > low)
-		err = gmem_place(m, LAYOUT_4GIB, low, ram_bytes - low);
-	if (err) {
-		if (m)
-			gmem_destroy(m);
-		return refuse_errno(why, -err, "memory", NULL, "guest memory");
-	}
-	err = boot_load(&dry, m, &entry, &info, why);
-	gmem_destroy(m);
-	return err;
-}

@@ -121,7 +121,7 @@ int guest_load(struct machine *m, struct refusal *why)
 	    .initrd_count = m->files.initrd_count,
 	    .append = c->append,
 	    .map = &m->map,
-	    .cache_dir = m->files.cache_dir[0] ? m->files.cache_dir : NULL,
+	    .cache_dir = m->files.cache_dir[0] && !c->dry_run ? m->files.cache_dir : NULL,
 	};
 
 	if (pc_write_tables(m, &req.rsdp, why))

@@ -169,14 +169,15 @@ static int check_address_space(const struct machine *m, struct refusal *why)
 		      (unsigned long long)(m->config->memory >> 20), bits);
 }
 
+/* A dry run has all devices, on lines that lead nowhere, so that two on one port are refused. */
 static int create_hardware(struct machine *m, struct refusal *why)
 {
-	if (vm_create(m->mem, &m->vm, why) || check_address_space(m, why))
-		return -1;
-	m->irqs = vm_irq_chip(m->vm);
-	if (pc_build(m, why))
-		return -1;
-	return create_vcpus(m, why);
+	if (!m->config->dry_run) {
+		if (vm_create(m->mem, &m->vm, why) || check_address_space(m, why))
+			return -1;
+		m->irqs = vm_irq_chip(m->vm);
+	}
+	return pc_build(m, why);
 }
 
 static int create(struct machine *m, struct refusal *why)
@@ -197,9 +198,11 @@ static int create(struct machine *m, struct refusal *why)
 		return refuse_errno(why, -err, NULL, NULL, "start");
 	if (guest_create_memory(m, why) || guest_load(m, why) || open_consoles(m, why))
 		return -1;
+	if (create_hardware(m, why))
+		return -1;
 	if (c->dry_run)
 		return 0;
-	if (create_hardware(m, why))
+	if (create_vcpus(m, why))
 		return -1;
 	return signals_open(m, why);
 }

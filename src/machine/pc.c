@@ -60,6 +60,13 @@ static int refuse_device(struct refusal *why, const char *name, int err)
 	return refuse(why, STATUS_HOST, NULL, name, "%s", strerror(-err));
 }
 
+/* A dry run has no VM. */
+static void coalesce_port(struct machine *m, uint16_t port)
+{
+	if (m->vm)
+		vm_coalesce_ports(m->vm, port, 1);
+}
+
 static int add_chipset(struct machine *m, struct refusal *why)
 {
 	struct pci_host *host;
@@ -123,7 +130,7 @@ static int add_uart(struct machine *m, unsigned index, struct refusal *why)
 		return refuse_device(why, "uart16550", err);
 	machine_own(m, d);
 	/* Transmit data: the transmitter is never full, so a byte may come late. */
-	vm_coalesce_ports(m->vm, com[index].port, 1);
+	coalesce_port(m, com[index].port);
 	return 0;
 }
 
@@ -145,7 +152,7 @@ static int add_clock(struct machine *m, struct refusal *why)
 	if (err)
 		return refuse_device(why, "mc146818", err);
 	machine_own(m, d);
-	vm_coalesce_ports(m->vm, LAYOUT_PORT_RTC, 1); /* the index is only used by a data access */
+	coalesce_port(m, LAYOUT_PORT_RTC); /* the index is only used by a data access */
 	return 0;
 }
 
@@ -179,7 +186,7 @@ static int add_legacy_ports(struct machine *m, struct refusal *why)
 	if (err)
 		return refuse_device(why, "post_port", err);
 	machine_own(m, d);
-	vm_coalesce_ports(m->vm, LAYOUT_PORT_POST, 1);
+	coalesce_port(m, LAYOUT_PORT_POST);
 	return 0;
 }
 
@@ -221,7 +228,9 @@ int pc_build(struct machine *m, struct refusal *why)
 	if (add_chipset(m, why) || add_clock(m, why) || add_legacy_ports(m, why))
 		return -1;
 	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++) {
-		if ((i == 0 || m->chr[i]) && add_uart(m, i, why))
+		bool there = i == 0 || m->config->serial[i].kind != SERIAL_NONE;
+
+		if (there && add_uart(m, i, why))
 			return -1;
 	}
 	return add_ends(m, why);

@@ -200,23 +200,6 @@ static void test_loads_again(void **state)
 	assert_int_equal(count_fds(), fds);
 }
 
-static void test_check_without_memory(void **state)
-{
-	unsigned fds = count_fds();
-	struct boot_fixture f;
-
-	(void)state;
-	fixture_open(&f, FIXTURE_RAM);
-	fixture_kernel(&f, bz.data, bz.size);
-	f.req.cache_dir = "/nonexistent";
-	assert_int_equal(boot_check(&f.req, FIXTURE_RAM, &f.why), 0);
-	assert_int_equal(ftruncate(f.req.kernel_fd, 0x1000), 0);
-	assert_int_equal(boot_check(&f.req, FIXTURE_RAM, &f.why), -1);
-	assert_int_equal(f.why.status, STATUS_DATA);
-	fixture_close(&f);
-	assert_int_equal(count_fds(), fds);
-}
-
 #define KERNEL_END (ELF_TEXT_PADDR + BZ_INIT_SIZE)
 
 struct initrd_case {
@@ -360,11 +343,11 @@ static void test_initrd_above_4gib(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_no_regular_file),      cmocka_unit_test(test_not_readable),
-	    cmocka_unit_test(test_short_files),          cmocka_unit_test(test_cut_files),
-	    cmocka_unit_test(test_larger_than_ram),      cmocka_unit_test(test_loads_again),
-	    cmocka_unit_test(test_check_without_memory), cmocka_unit_test(test_initrd_places),
-	    cmocka_unit_test(test_initrds_join),         cmocka_unit_test(test_initrd_above_4gib),
+	    cmocka_unit_test(test_no_regular_file),   cmocka_unit_test(test_not_readable),
+	    cmocka_unit_test(test_short_files),       cmocka_unit_test(test_cut_files),
+	    cmocka_unit_test(test_larger_than_ram),   cmocka_unit_test(test_loads_again),
+	    cmocka_unit_test(test_initrd_places),     cmocka_unit_test(test_initrds_join),
+	    cmocka_unit_test(test_initrd_above_4gib),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
