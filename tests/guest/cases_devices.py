@@ -94,3 +94,19 @@ def compressed(room, tool):
     except FileNotFoundError:
         raise Skip(f'{tool} is not installed') from None
     room.run('hello', '-k', packed).expect_status(0).expect_silence().expect_out('^hello from')
+
+
+FLOOD_ENDINGS = [('exit port', 'exit 3', 7), ('triple fault', 'triple', 98),
+                 ('what KVM refuses', 'refused', 104), ('power off', 'hello', 0),
+                 ('power off after ten resets', 'reboot-count 10', 0)]
+
+
+@table('device: while other processors write without end:', FLOOD_ENDINGS)
+def smp_flood(room, words, status):
+    run = room.run(f'smp-flood 4; wait 30; {words}', '-c', '4', '--exit-port')
+    run.expect_status(status)
+    if status:
+        run.expect_line()
+    else:
+        run.expect_silence()
+    expect(run.out.count('.') > 100, 'they wrote nothing')

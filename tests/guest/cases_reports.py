@@ -46,7 +46,7 @@ def console(room):
 
 @case('report: each vCPU, where it stood')
 def vcpus(room):
-    room.run('triple', '--report', 'report', '-c', '2').expect_status(98)
+    room.run('exit 1', '--exit-port', '--report', 'report', '-c', '2').expect_status(3)
     dump = text(room, 'vcpus.txt')
     expect(re.search(r'(?i)rip.*10[0-9a-f]{4}', dump), f'no rip in {dump[:400]}')
     expect(len(re.findall(r'(?im)^.*\bvcpu *[01]\b', dump)) >= 2, f'not two vCPUs in {dump[:400]}')

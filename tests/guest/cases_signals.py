@@ -8,7 +8,8 @@ import time
 from harness import case, expect, table, wait_until
 
 QUIET = [signal.SIGPIPE, signal.SIGWINCH, signal.SIGCHLD, signal.SIGURG, signal.SIGCONT]
-HARMLESS = [signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO]
+HARMLESS = [signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO,
+            signal.SIGRTMIN]
 
 
 @table('signal', [(f'{s.name} presses the power button', s)

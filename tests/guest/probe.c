@@ -235,6 +235,7 @@ static const struct {
     {"memory", word_memory},
     {"touch", word_touch},
     {"smp", word_smp},
+    {"smp-flood", word_smp_flood},
     {"triple", word_triple}, /* does not return */
     {"refused", word_refused},
     {"refused-int3", word_refused_int3},

@@ -109,6 +109,7 @@ void word_pci(const char *argument);
 void word_memory(const char *argument);
 void word_touch(const char *argument);
 void word_smp(const char *argument);
+void word_smp_flood(const char *argument);
 void word_info(const char *argument);
 
 /* By the power management timer. */

@@ -10,6 +10,7 @@
 #define STACK_BYTES     16384
 #define CODE            0x08
 #define DATA            0x10
+#define COM1            0x3f8
 
 	.section .multiboot, "a"
 	.balign 4
@@ -138,6 +139,12 @@ ap_protected:
 	movw $DATA, %ax
 	movw %ax, %ds
 	lock incl ap_count
+	cmpl $0, ap_floods
+	je 4f
+	movl $COM1, %edx
+	movb $'.', %al
+5:	outb %al, %dx
+	jmp 5b
 4:	cli
 	hlt
 	jmp 4b

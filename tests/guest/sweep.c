@@ -39,6 +39,8 @@ static const uint16_t empty_ports[] = {0x100, 0x2e8, 0x5f0, 0x1234, 0x8000, 0xff
 
 extern const uint8_t ap_trampoline[], ap_trampoline_end[];
 extern volatile uint32_t ap_count;
+extern volatile uint32_t ap_floods;
+volatile uint32_t ap_floods;
 volatile uint32_t ap_count;
 
 static uint32_t in_sized(uint32_t port, unsigned size)
@@ -212,4 +214,11 @@ void word_smp(const char *argument)
 	for (uint32_t ms = 0; ap_count + 1 < expected && ms < AP_WAIT_MS; ms += 10)
 		wait_ms(10);
 	report("processors: ", ap_count + 1);
+}
+
+/* The same, and the others write to COM1 without end. */
+void word_smp_flood(const char *argument)
+{
+	ap_floods = 1;
+	word_smp(argument);
 }
