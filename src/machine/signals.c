@@ -25,21 +25,27 @@
 
 #define POWER_GRACE_NS (10 * NS_PER_S)
 
-/* What would end the process without a word if nobody took it. */
-static const int taken[] = {SIGTERM, SIGINT,    SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,
-			    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,   SIGPWR,  SIGXCPU};
+/* What would end the process without a word if nobody took it; and all real-time signals. */
+static const int taken[] = {SIGTERM, SIGINT,    SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,  SIGALRM,
+			    SIGPROF, SIGVTALRM, SIGXCPU, SIGIO,   SIGPWR,  SIGSTKFLT};
 
 #define TAKEN_COUNT (sizeof(taken) / sizeof(taken[0]))
 
-static void fill_set(sigset_t *set)
+static void add_unless_ignored(sigset_t *set, int signal)
 {
 	struct sigaction now;
 
+	if (!sigaction(signal, NULL, &now) && now.sa_handler != SIG_IGN)
+		sigaddset(set, signal);
+}
+
+static void fill_set(sigset_t *set)
+{
 	sigemptyset(set);
-	for (size_t i = 0; i < TAKEN_COUNT; i++) {
-		if (!sigaction(taken[i], NULL, &now) && now.sa_handler != SIG_IGN)
-			sigaddset(set, taken[i]);
-	}
+	for (size_t i = 0; i < TAKEN_COUNT; i++)
+		add_unless_ignored(set, taken[i]);
+	for (int signal = SIGRTMIN; signal <= SIGRTMAX; signal++)
+		add_unless_ignored(set, signal);
 }
 
 static bool asks_to_end(int signal)
