@@ -8,8 +8,8 @@ import time
 from harness import case, expect, table, wait_until
 
 QUIET = [signal.SIGPIPE, signal.SIGWINCH, signal.SIGCHLD, signal.SIGURG, signal.SIGCONT]
-HARMLESS = [signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO,
-            signal.SIGRTMIN]
+HARMLESS = [signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO]
+FATAL = [signal.SIGXCPU, signal.SIGSTKFLT, signal.SIGRTMIN, signal.SIGRTMAX]
 
 
 @table('signal', [(f'{s.name} presses the power button', s)
@@ -143,6 +143,16 @@ def harmless(room, number):
     run.finish().expect_status(0)
     expect(len(run.err.splitlines()) <= 3, 'more than a line for each signal')
     return run
+
+
+@table('signal', [(f'{int(s)} ends the run in good order', s) for s in FATAL])
+def fatal(room, number):
+    run = room.start('spin', '--report', 'report', '--serial', 'unix:com1')
+    wait_until(lambda: os.path.exists(room.path('com1')), 'the socket exists')
+    run.signal(number)
+    run.finish().expect_status(128 + number).expect_line(f'signal {int(number)}')
+    expect('report/result.json' in room.files() and 'com1' not in room.files(),
+           f'left behind: {room.files()}')
 
 
 @case('signal: a storm of them does not stop the guest')
