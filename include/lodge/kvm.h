@@ -25,11 +25,19 @@ enum kvm_kind kvm_host_kind(void);
 const char *kvm_kind_name(enum kvm_kind k); /* "kvm_amd", ... */
 
 /*
- * Opens /dev/kvm, checks the API version and each capability that Lodge needs, creates the VM with
- * its PIC, I/O APIC, local APICs and PIT, and gives it the RAM of gmem. *why names what is missing.
+ * Starts to make a VM on another thread: opens /dev/kvm, checks the API version and each capability
+ * that Lodge needs. What fails there is said by vm_complete().
  */
-int vm_create(const struct gmem *m, struct vm **out, struct refusal *why);
-void vm_destroy(struct vm *vm); /* vCPUs are destroyed before */
+int vm_begin(struct vm **out, struct refusal *why);
+
+/*
+ * Waits for it and gives the VM its PIC, I/O APIC, local APICs and PIT, and the RAM of gmem. *why
+ * names what is missing. Once, before any other call but vm_destroy().
+ */
+int vm_complete(struct vm *vm, const struct gmem *m, struct refusal *why);
+
+/* vCPUs are destroyed before. The process is about to end: KVM takes the VM apart after it. */
+void vm_destroy(struct vm *vm);
 
 /* Its pins are those of the in-kernel PIC and I/O APIC, the GSIs. */
 struct irq_chip *vm_irq_chip(struct vm *vm);

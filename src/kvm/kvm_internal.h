@@ -20,6 +20,9 @@ struct cpuid_table {
 
 struct vm {
 	int sys_fd, fd;
+	pthread_t maker; /* makes both, then ends; until joined they are its own */
+	bool making;
+	struct refusal making_why;
 	const struct gmem *mem;
 	struct irq_chip chip;
 	size_t run_size;

@@ -22,7 +22,7 @@
  * makes none, so the ring is looked at now and then: often while there is something, rarely else.
  */
 #define DRAIN_MIN_NS (20 * NS_PER_MS)
-#define DRAIN_MAX_NS (1000 * NS_PER_MS)
+#define DRAIN_MAX_NS (250 * NS_PER_MS)
 
 void machine_own(struct machine *m, struct device *d)
 {
@@ -173,7 +173,7 @@ static int check_address_space(const struct machine *m, struct refusal *why)
 static int create_hardware(struct machine *m, struct refusal *why)
 {
 	if (!m->config->dry_run) {
-		if (vm_create(m->mem, &m->vm, why) || check_address_space(m, why))
+		if (vm_complete(m->vm, m->mem, why) || check_address_space(m, why))
 			return -1;
 		m->irqs = vm_irq_chip(m->vm);
 	}
@@ -196,6 +196,8 @@ static int create(struct machine *m, struct refusal *why)
 		err = bus_create("mmio", UINT64_MAX, &m->mmio);
 	if (err)
 		return refuse_errno(why, -err, NULL, NULL, "start");
+	if (!c->dry_run && vm_begin(&m->vm, why))
+		return -1;
 	if (guest_create_memory(m, why) || guest_load(m, why) || open_consoles(m, why))
 		return -1;
 	if (create_hardware(m, why))

@@ -61,10 +61,10 @@ static int refuse_device(struct refusal *why, const char *name, int err)
 }
 
 /* A dry run has no VM. */
-static void coalesce_port(struct machine *m, uint16_t port)
+static void coalesce_ports(struct machine *m, uint16_t first, uint16_t count)
 {
 	if (m->vm)
-		vm_coalesce_ports(m->vm, port, 1);
+		vm_coalesce_ports(m->vm, first, count);
 }
 
 static int add_chipset(struct machine *m, struct refusal *why)
@@ -77,6 +77,11 @@ static int add_chipset(struct machine *m, struct refusal *why)
 	if (err)
 		return refuse_device(why, "pci", err);
 	machine_own(m, pci_host_device(host));
+	/*
+	 * The address is only used by a data access. A reset written to the byte at 0xcf9 comes
+	 * late with it: at the next exit, or when the ring is looked at.
+	 */
+	coalesce_ports(m, LAYOUT_PORT_PCI_CONFIG, 4);
 
 	err = i440fx_create(host, &northbridge);
 	if (err)
@@ -130,7 +135,7 @@ static int add_uart(struct machine *m, unsigned index, struct refusal *why)
 		return refuse_device(why, "uart16550", err);
 	machine_own(m, d);
 	/* Transmit data: the transmitter is never full, so a byte may come late. */
-	coalesce_port(m, com[index].port);
+	coalesce_ports(m, com[index].port, 1);
 	return 0;
 }
 
@@ -152,7 +157,7 @@ static int add_clock(struct machine *m, struct refusal *why)
 	if (err)
 		return refuse_device(why, "mc146818", err);
 	machine_own(m, d);
-	coalesce_port(m, LAYOUT_PORT_RTC); /* the index is only used by a data access */
+	coalesce_ports(m, LAYOUT_PORT_RTC, 1); /* the index is only used by a data access */
 	return 0;
 }
 
@@ -186,7 +191,7 @@ static int add_legacy_ports(struct machine *m, struct refusal *why)
 	if (err)
 		return refuse_device(why, "post_port", err);
 	machine_own(m, d);
-	coalesce_port(m, LAYOUT_PORT_POST);
+	coalesce_ports(m, LAYOUT_PORT_POST, 1);
 	return 0;
 }
 

@@ -31,8 +31,10 @@ if [ "$name" != lodge-cold ]; then
 	# Once unseen: page cache, and for Lodge the unpacked kernel.
 	run /measure - 256 "$@" >/dev/null
 fi
+sleep 1 # the VM of the run before is taken apart
 run /measure - 256 "$@" >"$out/$name.json"
 [ "$name" = lodge-cold ] && exit 0
+sleep 1
 run /measure BENCH-INIT 256 "$@" >"$out/$name.memory.json"
 histogram kvm_exit exit_reason
 histogram kvm_userspace_exit reason
