@@ -125,7 +125,4 @@ void terminal_restore(void);
 /* Of the terminal on stdin or stdout. false: there is none, or it has no size. Any thread. */
 bool terminal_size(unsigned *rows, unsigned *columns);
 
-/* fn is called on the loop after the terminal's size changed. One listener; NULL takes it away. */
-int terminal_on_resize(struct loop *loop, void (*fn)(void *arg), void *arg);
-
 #endif

@@ -43,7 +43,7 @@ struct verdict {
  */
 int machine_create(const struct config *c, struct machine **out, struct refusal *why);
 
-/* Runs to the end and writes the report. Once. */
+/* Runs to the end and writes the report. Once. -1: did not start; *v says why. */
 int machine_run(struct machine *m, struct verdict *v);
 
 void machine_destroy(struct machine *m);

@@ -384,8 +384,11 @@ void observer_reset(struct observer *o)
 		match_restart(&o->words[i]);
 	match_restart(&o->until);
 	match_restart(&o->until_plain);
-	for (unsigned f = 0; f < FOUND_COUNT; f++)
+	for (unsigned f = 0; f < FOUND_COUNT; f++) {
 		o->seen[f] = o->told[f] = o->told[f] && f == FOUND_UNTIL;
+		if (!o->seen[f])
+			o->at_ns[f] = 0;
+	}
 	o->panic_text[0] = '\0';
 	pthread_mutex_unlock(&o->lock);
 }

@@ -27,8 +27,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -49,14 +47,6 @@ static struct {
 
 /* A stack of its own, as the main thread's may be what overflowed. */
 static uint8_t signal_stack[16384];
-
-static struct {
-	struct loop *loop;
-	struct watch watch;
-	void (*fn)(void *arg);
-	void *arg;
-	struct sigaction old;
-} resize = {.watch = {.fd = -1}};
 
 bool terminal_in_foreground(int fd)
 {
@@ -241,57 +231,6 @@ void terminal_tell(const char *name, const char *text)
 
 	if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT)
 		dprintf(STDERR_FILENO, "lodge: %s: %s%s", name, text, cr ? "\r\n" : "\n");
-}
-
-static void on_resize(int sig, siginfo_t *info, void *context)
-{
-	int saved = errno;
-	uint64_t one = 1;
-
-	(void)sig, (void)info, (void)context;
-	if (write(resize.watch.fd, &one, sizeof(one)) < 0)
-		errno = saved; /* full: then it is readable, too */
-	errno = saved;
-}
-
-static void resize_ready(struct watch *w, uint32_t revents)
-{
-	uint64_t count;
-
-	(void)revents;
-	if (read(w->fd, &count, sizeof(count)) > 0)
-		resize.fn(resize.arg);
-}
-
-int terminal_on_resize(struct loop *loop, void (*fn)(void *arg), void *arg)
-{
-	struct sigaction a = {.sa_sigaction = on_resize, .sa_flags = SA_SIGINFO | SA_RESTART};
-	int err;
-
-	if (resize.watch.fd >= 0) {
-		signal_give_back(SIGWINCH, on_resize, &resize.old);
-		loop_unwatch(resize.loop, &resize.watch);
-		close(resize.watch.fd);
-		resize.watch.fd = -1;
-	}
-	if (!fn)
-		return 0;
-	resize.watch = (struct watch){
-	    .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = EPOLLIN, .fn = resize_ready};
-	if (resize.watch.fd < 0)
-		return -errno;
-	resize.loop = loop;
-	resize.fn = fn;
-	resize.arg = arg;
-	err = loop_watch(loop, &resize.watch);
-	if (err) {
-		close(resize.watch.fd);
-		resize.watch.fd = -1;
-		return err;
-	}
-	sigemptyset(&a.sa_mask);
-	sigaction(SIGWINCH, &a, &resize.old);
-	return 0;
 }
 
 void stdio_secure(void)

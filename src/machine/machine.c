@@ -5,7 +5,7 @@
  * Theory of operation: machine_create() goes from what can be refused cheaply to what costs: files
  * and outputs are opened and the kernel is loaded into memory before a VM exists. machine_run() is
  * the main loop: it lets the vCPUs go and waits until a request (requests.c) ends the run.
- * Destroying is the reverse of creating. Nothing is allocated while the guest runs.
+ * Destroying is the reverse of creating. While the guest runs, only reports and resets allocate.
  */
 #include "machine/machine_internal.h"
 

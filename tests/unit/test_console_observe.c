@@ -256,6 +256,7 @@ static void test_stages(void **state)
 	say(f, "\r\ndebian login: ");
 	assert_int_equal(f->seen.stages[STAGE_READY], 1);
 	observer_reset(f->o);
+	assert_int_equal(observer_stage_ns(f->o, STAGE_READY), 0);
 	say(f, "Linux version 6\r\n");
 	assert_int_equal(f->seen.stages[STAGE_KERNEL], 2);
 	finish(f);
