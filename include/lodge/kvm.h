@@ -114,7 +114,7 @@ void vcpu_pause_begin(struct vcpu *v); /* the first half: asks, does not wait; a
 void vcpu_resume(struct vcpu *v);
 
 /* Registers, segments, control registers, MSRs, events and code bytes, for a report. Parked. */
-void vcpu_dump(struct vcpu *v, const struct gmem *m, FILE *f);
+void vcpu_dump(struct vcpu *v, FILE *f);
 
 struct vcpu_counters {
 	uint64_t exits, io, mmio, coalesced;

@@ -56,25 +56,22 @@ static void dump_sregs(FILE *f, const struct kvm_sregs *s)
 		(unsigned long long)s->cr8, (unsigned long long)s->apic_base);
 }
 
-/* Up to `max` bytes at linear address `at`, as far as the guest maps them; how many. */
-static unsigned read_linear(struct vcpu *v, const struct gmem *m, uint64_t at, uint8_t *out,
-			    unsigned max)
+unsigned vcpu_read_linear(struct vcpu *v, uint64_t at, uint8_t *out, unsigned max)
 {
 	for (unsigned i = 0; i < max; i++) {
 		struct kvm_translation t = {.linear_address = at + i};
 
 		if (ioctl(v->fd, KVM_TRANSLATE, &t) || !t.valid ||
-		    gmem_read(m, t.physical_address, &out[i], 1))
+		    gmem_read(v->vm->mem, t.physical_address, &out[i], 1))
 			return i;
 	}
 	return max;
 }
 
-static void dump_bytes(struct vcpu *v, const struct gmem *m, FILE *f, const char *name,
-		       uint64_t linear, unsigned count)
+static void dump_bytes(struct vcpu *v, FILE *f, const char *name, uint64_t linear, unsigned count)
 {
 	uint8_t bytes[64];
-	unsigned n = read_linear(v, m, linear, bytes, count < 64 ? count : 64);
+	unsigned n = vcpu_read_linear(v, linear, bytes, count < 64 ? count : 64);
 
 	fprintf(f, "  %-5s", name);
 	if (!n)
@@ -100,7 +97,7 @@ static const char *mp_state_name(const struct kvm_mp_state *s)
 	}
 }
 
-void vcpu_dump(struct vcpu *v, const struct gmem *m, FILE *f)
+void vcpu_dump(struct vcpu *v, FILE *f)
 {
 	struct kvm_mp_state mp = {0};
 	struct kvm_regs regs;
@@ -128,6 +125,6 @@ void vcpu_dump(struct vcpu *v, const struct gmem *m, FILE *f)
 			events.nmi.injected  ? "injected"
 			: events.nmi.pending ? "pending"
 					     : "-");
-	dump_bytes(v, m, f, "code", sregs.cs.base + regs.rip, 16);
-	dump_bytes(v, m, f, "stack", sregs.ss.base + regs.rsp, 64);
+	dump_bytes(v, f, "code", sregs.cs.base + regs.rip, 16);
+	dump_bytes(v, f, "stack", sregs.ss.base + regs.rsp, 64);
 }

@@ -92,14 +92,8 @@ static void fetch_code(struct vcpu *v, struct vcpu_refused *what)
 		return;
 	what->rip = regs.rip;
 	what->mode_bits = code_bits(&sregs);
-	for (unsigned i = 0; i < sizeof(what->bytes); i++) {
-		struct kvm_translation t = {.linear_address = sregs.cs.base + regs.rip + i};
-
-		if (ioctl(v->fd, KVM_TRANSLATE, &t) || !t.valid ||
-		    gmem_read(v->vm->mem, t.physical_address, &what->bytes[i], 1))
-			break;
-		what->byte_count = i + 1;
-	}
+	what->byte_count =
+	    vcpu_read_linear(v, sregs.cs.base + regs.rip, what->bytes, sizeof(what->bytes));
 }
 
 static void __attribute__((format(printf, 2, 3))) refused(struct vcpu *v, const char *detail, ...)

@@ -104,6 +104,12 @@ const struct cpu_feature *cpu_feature_find(const char *name, size_t length);
 /* regs.c */
 int vcpu_set_reset_state(struct vcpu *v, const struct boot_entry *entry, unsigned phys_bits);
 
+/*
+ * dump.c: up to max bytes at a linear address, as far as the guest maps them; how many. Its own
+ * thread, or parked.
+ */
+unsigned vcpu_read_linear(struct vcpu *v, uint64_t at, uint8_t *out, unsigned max);
+
 /* exit.c: one exit of KVM_RUN. False: the vCPU has reported `stopped`. */
 bool vcpu_handle_exit(struct vcpu *v);
 void vcpu_report_run_error(struct vcpu *v, int err); /* the same for a KVM_RUN that failed */

@@ -239,7 +239,7 @@ void machine_dump_vcpus(void *machine, FILE *f)
 
 	machine_pause(m);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
-		vcpu_dump(m->vcpu[i], m->mem, f);
+		vcpu_dump(m->vcpu[i], f);
 	machine_resume(m);
 }
 

@@ -15,6 +15,7 @@
 #include <lodge/log.h>
 
 #include "machine/disasm.h"
+#include "machine/report.h"
 #include "machine/verdict.h"
 
 #include <string.h>
@@ -270,8 +271,8 @@ int requests_observe(struct machine *m, struct refusal *why)
 	};
 
 	if (m->config->report_dir) {
-		int n =
-		    snprintf(log_path, sizeof(log_path), "%s/console.log", m->config->report_dir);
+		int n = snprintf(log_path, sizeof(log_path), "%s/" REPORT_CONSOLE_LOG,
+				 m->config->report_dir);
 
 		if (n < 0 || (size_t)n >= sizeof(log_path))
 			return refuse(why, STATUS_USAGE, NULL, "--report", "the path is too long");
