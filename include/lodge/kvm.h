@@ -49,16 +49,12 @@ struct irq_chip *vm_irq_chip(struct vm *vm);
  */
 void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count);
 
-/*
- * Delivers what was gathered; for a timer, so that output does not wait for an exit. True: there
- * was something. Any thread.
- */
+/* Delivers what was gathered so far, without an exit. True: there was something. Any thread. */
 bool vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio);
 
 /*
- * A new VM over the same memory, as after power-on. Before, every device is reset, so that no line
- * is asserted, and every vCPU released (vcpu_release()); afterwards each is reset. -1 with *why:
- * nothing can run any more.
+ * A new VM over the same memory. Before, devices are reset (no line is asserted) and vCPUs
+ * released; afterwards each vCPU is reset. -1 with *why: nothing can run any more.
  */
 int vm_reset(struct vm *vm, struct refusal *why);
 
