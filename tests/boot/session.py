@@ -151,13 +151,9 @@ def cases():
         r'mem 0x140000000-0xfffffffff window', 'PM-Timer IO Port: 0x608',
         'LNKA configured for IRQ 10', 'LNKB configured for IRQ 10', 'LNKC configured for IRQ 11',
         'LNKD configured for IRQ 11', 'LNKS configured for IRQ 9')))
-    # CMOS byte 0x40 tells the second boot from the first.
-    once = ('n=/sys/bus/nvmem/devices/cmos_nvram0/nvmem; '
-            'if [ $(dd if=$n bs=1 skip=50 count=1 2>/dev/null | od -An -tu1) = 90 ]; '
-            'then echo again; else echo first; printf Z | dd of=$n bs=1 seek=50 conv=notrunc 2>/dev/null; '
-            'reboot -f; sleep 9; fi')
+    once = 'if ran-before; then echo again; else echo first; reboot -f; sleep 9; fi'
     listen = ('cd /sys/class/input; e=$(grep -l Power */name | head -n 1); '
-              'echo listening; head -c 24 /dev/input/$(ls ${e%/name} | grep event) >/dev/null; '
+              'echo listening; head -c 24 /dev/input/$(ls ${e%/name} | grep ^event) >/dev/null; '
               'echo pressed')
     endings = [
         linux('poweroff', command='true', want=('status 0',)),
