@@ -5,12 +5,12 @@
 .PHONY: demo
 demo:
 	@tools/setup build demo
-	$(Q)$(MAKE) --no-print-directory $(O)/lodge
+	$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) $(O)/lodge
 	@tools/demo --lodge $(O)/lodge
 
 .PHONY: docs/demo.svg
 docs/demo.svg:
 	@tools/setup build demo
-	$(Q)$(MAKE) --no-print-directory $(O)/lodge
+	$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) $(O)/lodge
 	$(Q)(echo '$$ make demo'; tools/demo --script --lodge $(O)/lodge 2>/dev/null) | tools/term2svg >$(O)/demo.svg
 	$(Q)mv $(O)/demo.svg $@
