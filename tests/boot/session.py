@@ -281,6 +281,11 @@ def main():
     failed = 0
     for number, case in list(enumerate(selected, 1))[done:]:
         missing = [name for name in case.need if name not in artifacts]
+        if 'i386-pae' in case.need and os.environ.get('LODGE_LAB'):
+            # QEMU as the monitor does not get it there either (docs/lab.md, known limits).
+            print(f'ok {number} - {case.name} # SKIP the lab does not get a 32-bit kernel through '
+                  'its decompression', flush=True)
+            continue
         if missing:
             print(f'ok {number} - {case.name} # SKIP '
                   f'{reasons.get(missing[0], missing[0] + " could not be made")}', flush=True)
