@@ -3,7 +3,7 @@
  * What kind of KVM the host has, and whether it runs code that was not written for it.
  *
  * A name in /sys/module says which module it is; what counts is tried: one 64-bit guest of a few
- * instructions with a 16-byte compare-and-exchange, which a KVM that emulates guest code refuses.
+ * instructions with an SSE2 multiplication, which a KVM that emulates guest code refuses.
  */
 #include "kvm/kvm_internal.h"
 
@@ -53,8 +53,8 @@ const char *kvm_kind_name(enum kvm_kind k)
 #define PROBE_DONE_PORT 0xf4
 #define PROBE_EXITS_MAX 64
 
-/* lock cmpxchg16b [rdi]; out 0xf4, al; hlt */
-static const uint8_t probe_code[] = {0xf0, 0x48, 0x0f, 0xc7, 0x0f, 0xe6, PROBE_DONE_PORT, 0xf4};
+/* mulpd xmm0, xmm0; out 0xf4, al; hlt: what every 64-bit kernel and program may contain. */
+static const uint8_t probe_code[] = {0x66, 0x0f, 0x59, 0xc0, 0xe6, PROBE_DONE_PORT, 0xf4};
 
 static void put64(uint8_t *memory, uint32_t at, uint64_t value)
 {
@@ -74,7 +74,7 @@ static int set_probe_state(int vcpu)
 	s.ds = s.es = s.fs = s.gs = s.ss = (struct kvm_segment){
 	    .limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
 	s.cr3 = PROBE_PML4;
-	s.cr4 |= 1u << 5;
+	s.cr4 |= 1u << 5 | 1u << 9 | 1u << 10; /* PAE; SSE */
 	s.cr0 |= 1u | 1u << 31;
 	s.efer |= 1u << 8 | 1u << 10;
 	if (ioctl(vcpu, KVM_SET_SREGS, &s) || ioctl(vcpu, KVM_SET_REGS, &r))
@@ -93,7 +93,7 @@ static int run_probe(int vcpu, const struct kvm_run *run, char *detail, size_t s
 		}
 		if (run->exit_reason == KVM_EXIT_IO && run->io.port == PROBE_DONE_PORT)
 			return 1;
-		snprintf(detail, size, "a 64-bit cmpxchg16b ended in exit reason %u",
+		snprintf(detail, size, "an SSE2 multiplication ended in exit reason %u",
 			 run->exit_reason);
 		return 0;
 	}

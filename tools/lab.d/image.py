@@ -4,6 +4,7 @@ What the lab's machine is made of: its kernel and that one's modules, the host's
 archive that it starts from, and the folder where all this is kept.
 """
 import os
+import re
 import shutil
 import subprocess
 
@@ -105,3 +106,13 @@ def initramfs(modules, busybox):
     parts.append(cpio_entry('modules/order', 0o100644, names.encode()))
     parts.append(cpio_entry('TRAILER!!!', 0))
     return b''.join(parts)
+
+
+def tsc_khz(deterministic):
+    """How fast the machine's time stamp counter runs, 0 if unknown: TCG hands on the host's."""
+    if deterministic:
+        return 1000000
+    with open('/proc/cpuinfo', encoding='ascii', errors='replace') as file:
+        text = file.read()
+    found = re.search(r'^cpu MHz\s*: ([0-9.]+)', text, re.M)
+    return int(float(found[1]) * 1000) if found and 'tsc_known_freq' in text else 0
