@@ -12,6 +12,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 
 # The generic kernel is used because the cloud kernel has no 9p.
 MODULES = 'kvm-amd virtio_pci virtio_console 9p 9pnet_virtio overlay'.split()
+HELPERS = ('lab-count', 'lab-paging')  # of this folder, found in the lab's PATH
 
 
 class LabError(Exception):
@@ -97,8 +98,9 @@ def initramfs(modules, busybox):
         parts.append(cpio_entry('bin/busybox', 0o100755, file.read()))
     with open(os.path.join(HERE, 'init'), 'rb') as file:
         parts.append(cpio_entry('init', 0o100755, file.read()))
-    with open(os.path.join(HERE, 'lab-count'), 'rb') as file:
-        parts.append(cpio_entry('applets/lab-count', 0o100755, file.read()))
+    for name in HELPERS:
+        with open(os.path.join(HERE, name), 'rb') as file:
+            parts.append(cpio_entry(f'applets/{name}', 0o100755, file.read()))
     for path in order:
         with open(path, 'rb') as file:
             parts.append(cpio_entry(f'modules/{os.path.basename(path)}', 0o100644, file.read()))
@@ -116,3 +118,10 @@ def tsc_khz(deterministic):
         text = file.read()
     found = re.search(r'^cpu MHz\s*: ([0-9.]+)', text, re.M)
     return int(float(found[1]) * 1000) if found and 'tsc_known_freq' in text else 0
+
+
+def kernel_arguments(options):
+    # Measured on a busy host, the frequency would be wrong, and with it every clock in the lab.
+    khz = tsc_khz(options.deterministic)
+    return ('console=ttyS0 quiet panic=-1 tsc=reliable cryptomgr.notests' +
+            (f' tsc_early_khz={khz}' if khz else ''))
