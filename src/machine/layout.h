@@ -7,6 +7,7 @@
 #define MACHINE_LAYOUT_H
 
 /* Memory below 1 MiB, in address order. Direct boot uses it as a BIOS would. */
+/* 0x400: BIOS data area, 256 bytes */
 #define LAYOUT_GDT              0x500ull  /* boot GDT, 64 bytes */
 #define LAYOUT_START_INFO       0x1000ull /* PVH start_info, module list, memory map */
 #define LAYOUT_MULTIBOOT_INFO   0x2000ull /* multiboot 1 information structure */
@@ -16,7 +17,7 @@
 #define LAYOUT_BOOT_STACK       0xfff0ull
 #define LAYOUT_CMDLINE          0x20000ull /* up to 64 KiB */
 #define LAYOUT_CMDLINE_MAX      0x10000ull
-#define LAYOUT_EBDA             0x9fc00ull /* end of low RAM as e820 shows it */
+#define LAYOUT_EBDA             0x9fc00ull /* extended BIOS data area: low RAM ends */
 #define LAYOUT_VGA_HOLE         0xa0000ull
 #define LAYOUT_VGA_HOLE_END     0xc0000ull
 #define LAYOUT_OPTION_ROM       0xc0000ull /* our TPR ROM, later */

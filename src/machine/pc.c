@@ -9,6 +9,7 @@
 #include "machine/machine_internal.h"
 
 #include "boot/acpi.h"
+#include "boot/bda.h"
 #include "boot/smbios.h"
 #include "machine/layout.h"
 #include "platform/exit_port.h"
@@ -271,6 +272,8 @@ int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why)
 	    .com2 = c->serial[1].kind != SERIAL_NONE,
 	};
 	const struct smbios_params smbios = {.sockets = 1, .cores = c->cpus, .threads = 1};
+	static const uint16_t com[] = {LAYOUT_PORT_COM1, LAYOUT_PORT_COM2};
+	const struct bda_params bda = {.com = com, .com_count = acpi.com2 ? 2 : 1};
 	int err;
 
 	find_pci64_window(m->mem, &acpi);
@@ -279,6 +282,8 @@ int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why)
 		err = e820_add(&m->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, E820_ACPI);
 	if (!err)
 		err = smbios_build(m->mem, &smbios);
+	if (!err)
+		err = bda_build(m->mem, &bda);
 	if (err)
 		return refuse(why, STATUS_INTERNAL, NULL, "tables", "%s", strerror(-err));
 	return 0;
