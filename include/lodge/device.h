@@ -6,15 +6,18 @@
 #ifndef LODGE_DEVICE_H
 #define LODGE_DEVICE_H
 
+#include <lodge/container.h>
+
 struct device;
 
 struct device_ops {
-	const char *name;                  /* the part number: "mc146818" */
-	void (*reset)(struct device *d);   /* vCPUs are stopped; back to the state after power-on */
+	const char *name; /* the part number: "mc146818" */
+	/* vCPUs are stopped; back to the state after power-on. NULL: it has none. */
+	void (*reset)(struct device *d);
 	void (*destroy)(struct device *d); /* vCPUs and the loop are gone; frees d */
 };
 
-/* First member of each device's struct. */
+/* Embedded in each device's struct. */
 struct device {
 	const struct device_ops *ops;
 	struct device *older; /* the machine's list */

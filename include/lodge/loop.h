@@ -2,9 +2,10 @@
 /*
  * The event loop: descriptors, timers and tasks, run by one thread.
  *
- * A watch, a timer and a task are embedded in their owner and never allocated. Callbacks run on
- * the loop's thread, without a lock of the loop held. A device is given its loop when it is
- * created and never looks for another, so which devices share a loop is one line of wiring.
+ * A watch, a timer and a task are embedded in their owner and never allocated; a callback finds
+ * its owner by container_of(). Callbacks run on the loop's thread, without a lock of the loop held.
+ * A device is given its loop when it is created and never looks for another, so which devices share
+ * a loop is one line of wiring.
  *
  * Timers are for milliseconds, not microseconds: they keep the order of their due times, and fire
  * at or after them.
@@ -13,6 +14,7 @@
 #define LODGE_LOOP_H
 
 #include <lodge/clock.h>
+#include <lodge/container.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -37,7 +37,7 @@ int refuse_output(struct refusal *why, int err, const char *name, const char *pa
 
 static void chr_started(struct timer *t)
 {
-	struct chr *c = (struct chr *)((char *)t - offsetof(struct chr, start));
+	struct chr *c = container_of(t, struct chr, start);
 
 	c->started = true;
 	c->backend->start(c);

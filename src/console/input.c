@@ -28,7 +28,7 @@ static void input_pump(struct input *in);
 
 static void input_again(struct timer *t)
 {
-	input_pump((struct input *)((char *)t - offsetof(struct input, again)));
+	input_pump(container_of(t, struct input, again));
 }
 
 static void input_pump_soon(struct input *in)
@@ -38,7 +38,7 @@ static void input_pump_soon(struct input *in)
 
 static void input_stalled(struct timer *t)
 {
-	struct input *in = (struct input *)((char *)t - offsetof(struct input, stall));
+	struct input *in = container_of(t, struct input, stall);
 
 	in->flooded = true;
 	input_pump(in);
@@ -123,7 +123,7 @@ static bool input_read(struct input *in)
 
 static void input_ready(struct watch *w, uint32_t revents)
 {
-	struct input *in = (struct input *)((char *)w - offsetof(struct input, watch));
+	struct input *in = container_of(w, struct input, watch);
 
 	(void)revents; /* the read says what EPOLLERR and EPOLLHUP are about */
 	input_read(in);

@@ -94,7 +94,7 @@ static bool observer_take(struct observer *o, enum found f)
 
 static void observer_tell(struct timer *t)
 {
-	observer_tell_now((struct observer *)((char *)t - offsetof(struct observer, tell)));
+	observer_tell_now(container_of(t, struct observer, tell));
 }
 
 void observer_tell_now(struct observer *o)

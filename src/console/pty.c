@@ -86,12 +86,12 @@ static void pty_gone(struct chr *c, int err)
 
 static void pty_looked(struct timer *t)
 {
-	pty_follow((struct pty *)((char *)t - offsetof(struct pty, look)));
+	pty_follow(container_of(t, struct pty, look));
 }
 
 static void pty_noticed(struct watch *w, uint32_t revents)
 {
-	struct pty *p = (struct pty *)((char *)w - offsetof(struct pty, watch));
+	struct pty *p = container_of(w, struct pty, watch);
 	char events[1024];
 
 	(void)revents;

@@ -214,13 +214,13 @@ static void sink_drain(struct sink *s)
 
 static void sink_timer(struct timer *t)
 {
-	sink_drain((struct sink *)((char *)t - offsetof(struct sink, timer)));
+	sink_drain(container_of(t, struct sink, timer));
 }
 
 static void sink_writable(struct watch *w, uint32_t revents)
 {
 	(void)revents; /* the write says what EPOLLERR and EPOLLHUP are about */
-	sink_drain((struct sink *)((char *)w - offsetof(struct sink, watch)));
+	sink_drain(container_of(w, struct sink, watch));
 }
 
 int sink_attach(struct sink *s, int fd, enum sink_how how)

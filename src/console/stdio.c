@@ -142,7 +142,7 @@ static void stdio_read(struct stdio *s)
 
 static void stdio_foreground(struct timer *t)
 {
-	stdio_read((struct stdio *)((char *)t - offsetof(struct stdio, foreground)));
+	stdio_read(container_of(t, struct stdio, foreground));
 }
 
 static void stdio_start_input(struct stdio *s)

@@ -148,16 +148,14 @@ static void unix_welcome(struct unix_stream *u, int fd)
 
 static void unix_retry(struct timer *t)
 {
-	struct unix_stream *u =
-	    (struct unix_stream *)((char *)t - offsetof(struct unix_stream, retry));
+	struct unix_stream *u = container_of(t, struct unix_stream, retry);
 
 	loop_rewatch(u->c->loop, &u->watch, EPOLLIN);
 }
 
 static void unix_accept(struct watch *w, uint32_t revents)
 {
-	struct unix_stream *u =
-	    (struct unix_stream *)((char *)w - offsetof(struct unix_stream, watch));
+	struct unix_stream *u = container_of(w, struct unix_stream, watch);
 	struct loop *l = u->c->loop;
 	int fd = accept4(u->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 

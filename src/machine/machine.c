@@ -90,8 +90,7 @@ int machine_restart(struct machine *m, struct refusal *why)
 
 static void drain_due(struct timer *t)
 {
-	struct machine *m =
-	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, drain));
+	struct machine *m = container_of(t, struct machine, drain);
 
 	if (vm_drain_coalesced(m->vm, m->ports, m->mmio))
 		m->drain_interval_ns = DRAIN_MIN_NS;
@@ -102,14 +101,12 @@ static void drain_due(struct timer *t)
 
 static void timeout_due(struct timer *t)
 {
-	machine_request((struct machine *)((char *)t - __builtin_offsetof(struct machine, timeout)),
-			REQUEST_TIMEOUT, 0);
+	machine_request(container_of(t, struct machine, timeout), REQUEST_TIMEOUT, 0);
 }
 
 static void power_grace_due(struct timer *t)
 {
-	struct machine *m =
-	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, power_grace));
+	struct machine *m = container_of(t, struct machine, power_grace);
 
 	machine_request(m, REQUEST_SIGNAL, m->power_signal);
 }

@@ -197,8 +197,7 @@ static unsigned take_all(struct requests *r, struct request_entry *batch)
 
 static void requests_ready(struct task *t)
 {
-	struct machine *m =
-	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, requests.task));
+	struct machine *m = container_of(t, struct machine, requests.task);
 	struct request_entry batch[REQUESTS_MAX];
 	unsigned count, resets;
 
@@ -215,8 +214,7 @@ static void requests_ready(struct task *t)
 
 static void panic_grace_over(struct timer *t)
 {
-	struct machine *m =
-	    (struct machine *)((char *)t - __builtin_offsetof(struct machine, panic_grace));
+	struct machine *m = container_of(t, struct machine, panic_grace);
 
 	m->panic_over = true;
 	machine_request(m, REQUEST_PANIC, 0);

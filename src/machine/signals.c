@@ -136,8 +136,7 @@ static void take(struct machine *m, int signal)
 
 static void signals_ready(struct watch *w, uint32_t revents)
 {
-	struct machine *m =
-	    (struct machine *)((char *)w - __builtin_offsetof(struct machine, signals));
+	struct machine *m = container_of(w, struct machine, signals);
 	struct signalfd_siginfo info[8];
 	ssize_t n = read(w->fd, info, sizeof(info));
 

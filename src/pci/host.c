@@ -222,7 +222,7 @@ void pci_host_route_pirq(struct pci_host *h, unsigned pirq, int gsi)
 
 static struct pci_host *host_of(struct device *d)
 {
-	return (struct pci_host *)d;
+	return container_of(d, struct pci_host, dev);
 }
 
 /* Functions reset their own spaces, and the ISA bridge the routing. */

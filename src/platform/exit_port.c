@@ -50,7 +50,7 @@ static void exit_port_reset(struct device *d)
 
 static void exit_port_destroy(struct device *d)
 {
-	struct exit_port *e = (struct exit_port *)d;
+	struct exit_port *e = container_of(d, struct exit_port, device);
 
 	bus_unmap(e->ports, &e->region);
 	free(e);

@@ -50,7 +50,7 @@ static void i440fx_reset(struct device *dev)
 {
 	static const struct pci_ids ids = {
 	    .vendor = 0x8086, .device = 0x1237, .class_code = 0x060000, .revision = 0x02};
-	struct pci_function *f = &((struct i440fx *)dev)->fn;
+	struct pci_function *f = &container_of(dev, struct i440fx, dev)->fn;
 
 	pci_function_init(f, "i440fx", PCI_DEVFN(LAYOUT_PCI_I440FX, 0), &ids);
 	pci_set16(f, PCI_COMMAND, 0x0006);

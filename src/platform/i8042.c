@@ -369,7 +369,7 @@ static const struct bus_region_ops i8042_status_ops = {
 
 bool i8042_key(struct device *d, const uint8_t *codes, unsigned n)
 {
-	struct i8042 *c = (struct i8042 *)d;
+	struct i8042 *c = container_of(d, struct i8042, device);
 	bool taken;
 
 	pthread_mutex_lock(&c->lock);
@@ -381,7 +381,7 @@ bool i8042_key(struct device *d, const uint8_t *codes, unsigned n)
 
 void i8042_mouse(struct device *d, int dx, int dy, int dz, uint8_t buttons)
 {
-	struct i8042 *c = (struct i8042 *)d;
+	struct i8042 *c = container_of(d, struct i8042, device);
 
 	pthread_mutex_lock(&c->lock);
 	ps2_mouse_move(&c->mouse, dx, dy, dz, buttons);
@@ -407,7 +407,7 @@ static void power_on(struct i8042 *c)
 
 static void i8042_reset(struct device *d)
 {
-	struct i8042 *c = (struct i8042 *)d;
+	struct i8042 *c = container_of(d, struct i8042, device);
 
 	pthread_mutex_lock(&c->lock);
 	power_on(c);
@@ -416,7 +416,7 @@ static void i8042_reset(struct device *d)
 
 static void i8042_destroy(struct device *d)
 {
-	struct i8042 *c = (struct i8042 *)d;
+	struct i8042 *c = container_of(d, struct i8042, device);
 
 	bus_unmap(c->ports, &c->status_region);
 	bus_unmap(c->ports, &c->data_region);
@@ -437,7 +437,7 @@ static bool queue_check(const struct ps2_queue *q)
 
 bool i8042_check(struct device *d)
 {
-	struct i8042 *c = (struct i8042 *)d;
+	struct i8042 *c = container_of(d, struct i8042, device);
 	bool good;
 
 	pthread_mutex_lock(&c->lock);

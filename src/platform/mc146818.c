@@ -30,7 +30,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 
 enum {
@@ -362,7 +361,7 @@ static void line_update(struct mc146818 *r, const struct instant *now)
 
 static void timer_fired(struct timer *t)
 {
-	struct mc146818 *r = (struct mc146818 *)((char *)t - offsetof(struct mc146818, timer));
+	struct mc146818 *r = container_of(t, struct mc146818, timer);
 	struct instant now;
 
 	pthread_mutex_lock(&r->lock);
@@ -507,7 +506,7 @@ static const struct bus_region_ops mc146818_region_ops = {
 
 void mc146818_set_byte(struct device *d, uint8_t index, uint8_t value)
 {
-	struct mc146818 *r = (struct mc146818 *)d;
+	struct mc146818 *r = container_of(d, struct mc146818, device);
 
 	assert(index > CMOS_D && index < CMOS_SIZE && index != CMOS_CENTURY);
 	r->cmos[index] = value;
@@ -517,7 +516,7 @@ void mc146818_set_byte(struct device *d, uint8_t index, uint8_t value)
 /* The reset pin: interrupts off. Clock and memory live on the battery and go on. */
 static void mc146818_reset(struct device *d)
 {
-	struct mc146818 *r = (struct mc146818 *)d;
+	struct mc146818 *r = container_of(d, struct mc146818, device);
 	struct instant now;
 
 	pthread_mutex_lock(&r->lock);
@@ -533,7 +532,7 @@ static void mc146818_reset(struct device *d)
 
 static void mc146818_destroy(struct device *d)
 {
-	struct mc146818 *r = (struct mc146818 *)d;
+	struct mc146818 *r = container_of(d, struct mc146818, device);
 
 	loop_timer_cancel(r->loop, &r->timer);
 	bus_unmap(r->ports, &r->region);
@@ -549,7 +548,7 @@ static const struct device_ops mc146818_device_ops = {
 
 bool mc146818_check(struct device *d)
 {
-	struct mc146818 *r = (struct mc146818 *)d;
+	struct mc146818 *r = container_of(d, struct mc146818, device);
 	bool good;
 
 	pthread_mutex_lock(&r->lock);

@@ -20,7 +20,6 @@
 #include "machine/layout.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,7 +86,7 @@ static void route(struct piix3 *d)
 
 static void piix3_written(struct pci_function *f, unsigned offset, unsigned size)
 {
-	struct piix3 *d = (struct piix3 *)((char *)f - offsetof(struct piix3, fn));
+	struct piix3 *d = container_of(f, struct piix3, fn);
 
 	if (offset < PIRQRC + PCI_PIRQS && offset + size > PIRQRC)
 		route(d);
@@ -125,7 +124,7 @@ static void piix3_reset(struct device *dev)
 {
 	static const struct pci_ids ids = {
 	    .vendor = 0x8086, .device = 0x7000, .class_code = 0x060100, .multifunction = true};
-	struct piix3 *d = (struct piix3 *)dev;
+	struct piix3 *d = container_of(dev, struct piix3, dev);
 	struct pci_function *f = &d->fn;
 
 	pci_function_init(f, "piix3", PCI_DEVFN(LAYOUT_PCI_PIIX, 0), &ids);
@@ -145,7 +144,7 @@ static void piix3_reset(struct device *dev)
 
 static void piix3_destroy(struct device *dev)
 {
-	struct piix3 *d = (struct piix3 *)dev;
+	struct piix3 *d = container_of(dev, struct piix3, dev);
 
 	pthread_mutex_destroy(&d->lock);
 	free(d);

@@ -30,7 +30,6 @@
 #include "machine/layout.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,7 +186,7 @@ static void events_update(struct piix4_pm *d)
 
 static void overflow_fired(struct timer *t)
 {
-	struct piix4_pm *d = (struct piix4_pm *)((char *)t - offsetof(struct piix4_pm, overflow));
+	struct piix4_pm *d = container_of(t, struct piix4_pm, overflow);
 
 	pthread_mutex_lock(&d->lock);
 	timer_sync(d);
@@ -293,7 +292,7 @@ static void piix4_pm_written(struct pci_function *f, unsigned offset, unsigned s
 {
 	(void)offset;
 	(void)size;
-	place_all((struct piix4_pm *)((char *)f - offsetof(struct piix4_pm, fn)));
+	place_all(container_of(f, struct piix4_pm, fn));
 }
 
 static void config_reset(struct piix4_pm *d)
@@ -346,12 +345,12 @@ static int reset(struct piix4_pm *d)
 
 static void piix4_pm_reset(struct device *dev)
 {
-	reset((struct piix4_pm *)dev);
+	reset(container_of(dev, struct piix4_pm, dev));
 }
 
 static void piix4_pm_destroy(struct device *dev)
 {
-	struct piix4_pm *d = (struct piix4_pm *)dev;
+	struct piix4_pm *d = container_of(dev, struct piix4_pm, dev);
 
 	loop_timer_cancel(d->loop, &d->overflow);
 	bus_unmap(d->ports, &d->pm_region);

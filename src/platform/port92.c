@@ -55,7 +55,7 @@ static const struct bus_region_ops port92_region_ops = {
 
 static void port92_reset(struct device *d)
 {
-	struct port92 *p = (struct port92 *)d;
+	struct port92 *p = container_of(d, struct port92, device);
 
 	pthread_mutex_lock(&p->lock);
 	p->value = PORT92_A20;
@@ -64,7 +64,7 @@ static void port92_reset(struct device *d)
 
 static void port92_destroy(struct device *d)
 {
-	struct port92 *p = (struct port92 *)d;
+	struct port92 *p = container_of(d, struct port92, device);
 
 	bus_unmap(p->ports, &p->region);
 	pthread_mutex_destroy(&p->lock);

@@ -55,7 +55,7 @@ static const struct bus_region_ops post_port_region_ops = {
 
 unsigned post_port_history(struct device *d, uint8_t codes[POST_PORT_HISTORY])
 {
-	struct post_port *p = (struct post_port *)d;
+	struct post_port *p = container_of(d, struct post_port, device);
 	unsigned count, i;
 
 	pthread_mutex_lock(&p->lock);
@@ -68,7 +68,7 @@ unsigned post_port_history(struct device *d, uint8_t codes[POST_PORT_HISTORY])
 
 static void post_port_reset(struct device *d)
 {
-	struct post_port *p = (struct post_port *)d;
+	struct post_port *p = container_of(d, struct post_port, device);
 
 	pthread_mutex_lock(&p->lock);
 	p->next = 0;
@@ -79,7 +79,7 @@ static void post_port_reset(struct device *d)
 
 static void post_port_destroy(struct device *d)
 {
-	struct post_port *p = (struct post_port *)d;
+	struct post_port *p = container_of(d, struct post_port, device);
 
 	bus_unmap(p->ports, &p->region);
 	pthread_mutex_destroy(&p->lock);

@@ -53,7 +53,7 @@ static void pvpanic_reset(struct device *d)
 
 static void pvpanic_destroy(struct device *d)
 {
-	struct pvpanic *p = (struct pvpanic *)d;
+	struct pvpanic *p = container_of(d, struct pvpanic, device);
 
 	bus_unmap(p->ports, &p->region);
 	free(p);

@@ -28,7 +28,6 @@
 #include "platform/uart16550.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,7 +123,7 @@ struct uart16550 {
 
 static struct uart16550 *uart16550_of(struct device *d)
 {
-	return (struct uart16550 *)d;
+	return container_of(d, struct uart16550, device);
 }
 
 static unsigned rx_capacity(const struct uart16550 *u)
@@ -233,7 +232,7 @@ static uint8_t rx_pop(struct uart16550 *u)
 
 static void timeout_fired(struct timer *t)
 {
-	struct uart16550 *u = (struct uart16550 *)((char *)t - offsetof(struct uart16550, timeout));
+	struct uart16550 *u = container_of(t, struct uart16550, timeout);
 
 	pthread_mutex_lock(&u->lock);
 	u->timeout_armed = false;
