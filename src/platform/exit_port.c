@@ -5,6 +5,7 @@
  * give 0. It keeps no state.
  */
 #include "platform/exit_port.h"
+#include "platform/port_chip.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,9 +13,7 @@
 #define PORTS 4u
 
 struct exit_port {
-	struct device device;
-	struct bus *ports;
-	struct bus_region region;
+	struct port_chip chip;
 	void (*written)(void *arg, uint32_t value);
 	void *arg;
 };
@@ -43,43 +42,19 @@ static const struct bus_region_ops exit_port_region_ops = {
     .width_max = 4,
 };
 
-static void exit_port_reset(struct device *d)
-{
-	(void)d;
-}
-
-static void exit_port_destroy(struct device *d)
-{
-	struct exit_port *e = container_of(d, struct exit_port, device);
-
-	bus_unmap(e->ports, &e->region);
-	free(e);
-}
-
 static const struct device_ops exit_port_device_ops = {
     .name = "exit_port",
-    .reset = exit_port_reset,
-    .destroy = exit_port_destroy,
+    .destroy = port_chip_destroy,
 };
 
 int exit_port_create(const struct exit_port_params *p, struct device **out)
 {
 	struct exit_port *e = calloc(1, sizeof(*e));
-	int err;
 
 	if (!e)
 		return -ENOMEM;
-	e->device.ops = &exit_port_device_ops;
-	e->ports = p->ports;
 	e->written = p->written;
 	e->arg = p->arg;
-	e->region.ops = &exit_port_region_ops;
-	e->region.dev = e;
-	err = bus_map(p->ports, &e->region, p->port, PORTS);
-	if (err) {
-		free(e);
-		return err;
-	}
-	*out = &e->device;
-	return 0;
+	return port_chip_create(&e->chip, &exit_port_device_ops, &exit_port_region_ops, p->ports,
+				p->port, PORTS, out);
 }

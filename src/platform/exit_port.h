@@ -10,7 +10,7 @@
 struct exit_port_params {
 	struct bus *ports;
 	uint16_t port; /* the first of four */
-	/* What was written, 1, 2 or 4 bytes of it. vCPU thread; must not block. */
+	/* What was written, 1, 2 or 4 bytes of it. vCPU thread, lock held; must not block. */
 	void (*written)(void *arg, uint32_t value);
 	void *arg;
 };

@@ -26,6 +26,7 @@
 #include "platform/mc146818.h"
 #include "platform/calendar.h"
 #include "platform/cmos_ram.h"
+#include "platform/port_chip.h"
 #include "platform/ticks.h"
 
 #include <assert.h>
@@ -87,10 +88,7 @@ enum {
 #define WAIT_MAX_S 60
 
 struct mc146818 {
-	struct device device;
-	pthread_mutex_t lock;
-	struct bus *ports;
-	struct bus_region region;
+	struct port_chip chip;
 	struct irq_line irq;
 	struct loop *loop;
 	struct timer timer;
@@ -364,12 +362,12 @@ static void timer_fired(struct timer *t)
 	struct mc146818 *r = container_of(t, struct mc146818, timer);
 	struct instant now;
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&r->chip.lock);
 	r->due_ns = NEVER;
 	now = instant_now(r);
 	flags_update(r, &now);
 	line_update(r, &now);
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&r->chip.lock);
 }
 
 /* --- registers --- */
@@ -506,7 +504,7 @@ static const struct bus_region_ops mc146818_region_ops = {
 
 void mc146818_set_byte(struct device *d, uint8_t index, uint8_t value)
 {
-	struct mc146818 *r = container_of(d, struct mc146818, device);
+	struct mc146818 *r = container_of(d, struct mc146818, chip.device);
 
 	assert(index > CMOS_D && index < CMOS_SIZE && index != CMOS_CENTURY);
 	r->cmos[index] = value;
@@ -516,10 +514,10 @@ void mc146818_set_byte(struct device *d, uint8_t index, uint8_t value)
 /* The reset pin: interrupts off. Clock and memory live on the battery and go on. */
 static void mc146818_reset(struct device *d)
 {
-	struct mc146818 *r = container_of(d, struct mc146818, device);
+	struct mc146818 *r = container_of(d, struct mc146818, chip.device);
 	struct instant now;
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&r->chip.lock);
 	now = instant_now(r);
 	flags_update(r, &now);
 	r->cmos[CMOS_B] &= (uint8_t) ~(B_PIE | B_AIE | B_UIE | B_SQWE);
@@ -527,17 +525,15 @@ static void mc146818_reset(struct device *d)
 	r->index = 0;
 	r->index2 = 0;
 	line_update(r, &now);
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&r->chip.lock);
 }
 
 static void mc146818_destroy(struct device *d)
 {
-	struct mc146818 *r = container_of(d, struct mc146818, device);
+	struct mc146818 *r = container_of(d, struct mc146818, chip.device);
 
 	loop_timer_cancel(r->loop, &r->timer);
-	bus_unmap(r->ports, &r->region);
-	pthread_mutex_destroy(&r->lock);
-	free(r);
+	port_chip_destroy(d);
 }
 
 static const struct device_ops mc146818_device_ops = {
@@ -548,30 +544,26 @@ static const struct device_ops mc146818_device_ops = {
 
 bool mc146818_check(struct device *d)
 {
-	struct mc146818 *r = container_of(d, struct mc146818, device);
+	struct mc146818 *r = container_of(d, struct mc146818, chip.device);
 	bool good;
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&r->chip.lock);
 	good = r->index < CMOS_SIZE && r->index2 < CMOS_SIZE && r->offset_ns < NS_PER_S &&
 	       r->weekday_off < 7 && (r->flags & ~(C_PF | C_AF | C_UF)) == 0 &&
 	       !(r->cmos[CMOS_A] & A_UIP) && r->ticks.owed <= TICKS_HZ / 4 &&
 	       r->running == (divider_runs(r) && !(r->cmos[CMOS_B] & B_SET));
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&r->chip.lock);
 	return good;
 }
 
 int mc146818_create(const struct mc146818_params *p, struct device **out)
 {
 	struct mc146818 *r = calloc(1, sizeof(*r));
-	int err;
 
 	if (!r)
 		return -ENOMEM;
-	r->device.ops = &mc146818_device_ops;
-	r->ports = p->ports;
 	r->loop = p->loop;
 	r->due_ns = NEVER;
-	pthread_mutex_init(&r->lock, NULL);
 	irq_line_init(&r->irq, p->irq, p->gsi);
 	timer_init(&r->timer, timer_fired);
 	r->cmos[CMOS_A] = A_DEFAULT;
@@ -580,16 +572,6 @@ int mc146818_create(const struct mc146818_params *p, struct device **out)
 	r->seen_s = instant_now(r).s;
 	ticks_restart(&r->ticks, tick_cycles(r), clock_now_ns(loop_clock(r->loop)));
 	cmos_ram_fill(r->cmos, p->ram_below_4gib, p->ram_above_4gib);
-
-	r->region.ops = &mc146818_region_ops;
-	r->region.dev = r;
-	r->region.lock = &r->lock;
-	err = bus_map(p->ports, &r->region, p->port, PORTS);
-	if (err) {
-		pthread_mutex_destroy(&r->lock);
-		free(r);
-		return err;
-	}
-	*out = &r->device;
-	return 0;
+	return port_chip_create(&r->chip, &mc146818_device_ops, &mc146818_region_ops, p->ports,
+				p->port, PORTS, out);
 }

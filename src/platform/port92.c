@@ -8,6 +8,7 @@
  * lock, watchdog) read 0.
  */
 #include "platform/port92.h"
+#include "platform/port_chip.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,10 +17,7 @@
 #define PORT92_A20   0x02
 
 struct port92 {
-	struct device device;
-	pthread_mutex_t lock;
-	struct bus *ports;
-	struct bus_region region;
+	struct port_chip chip;
 	uint8_t value;
 	void (*reset)(void *arg);
 	void *arg;
@@ -55,50 +53,28 @@ static const struct bus_region_ops port92_region_ops = {
 
 static void port92_reset(struct device *d)
 {
-	struct port92 *p = container_of(d, struct port92, device);
+	struct port92 *p = container_of(d, struct port92, chip.device);
 
-	pthread_mutex_lock(&p->lock);
+	pthread_mutex_lock(&p->chip.lock);
 	p->value = PORT92_A20;
-	pthread_mutex_unlock(&p->lock);
-}
-
-static void port92_destroy(struct device *d)
-{
-	struct port92 *p = container_of(d, struct port92, device);
-
-	bus_unmap(p->ports, &p->region);
-	pthread_mutex_destroy(&p->lock);
-	free(p);
+	pthread_mutex_unlock(&p->chip.lock);
 }
 
 static const struct device_ops port92_device_ops = {
     .name = "port92",
     .reset = port92_reset,
-    .destroy = port92_destroy,
+    .destroy = port_chip_destroy,
 };
 
 int port92_create(const struct port92_params *params, struct device **out)
 {
 	struct port92 *p = calloc(1, sizeof(*p));
-	int err;
 
 	if (!p)
 		return -ENOMEM;
-	p->device.ops = &port92_device_ops;
-	p->ports = params->ports;
 	p->value = PORT92_A20;
 	p->reset = params->reset;
 	p->arg = params->arg;
-	pthread_mutex_init(&p->lock, NULL);
-	p->region.ops = &port92_region_ops;
-	p->region.dev = p;
-	p->region.lock = &p->lock;
-	err = bus_map(p->ports, &p->region, params->port, 1);
-	if (err) {
-		pthread_mutex_destroy(&p->lock);
-		free(p);
-		return err;
-	}
-	*out = &p->device;
-	return 0;
+	return port_chip_create(&p->chip, &port92_device_ops, &port92_region_ops, params->ports,
+				params->port, 1, out);
 }

@@ -6,16 +6,13 @@
  * what the firmware said.
  */
 #include "platform/post_port.h"
+#include "platform/port_chip.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct post_port {
-	struct device device;
-	pthread_mutex_t lock;
-	struct bus *ports;
-	struct bus_region region;
+	struct port_chip chip;
 	uint8_t codes[POST_PORT_HISTORY];
 	unsigned next, count;
 	uint8_t last;
@@ -55,62 +52,40 @@ static const struct bus_region_ops post_port_region_ops = {
 
 unsigned post_port_history(struct device *d, uint8_t codes[POST_PORT_HISTORY])
 {
-	struct post_port *p = container_of(d, struct post_port, device);
+	struct post_port *p = container_of(d, struct post_port, chip.device);
 	unsigned count, i;
 
-	pthread_mutex_lock(&p->lock);
+	pthread_mutex_lock(&p->chip.lock);
 	count = p->count;
 	for (i = 0; i < count; i++)
 		codes[i] = p->codes[(p->next + POST_PORT_HISTORY - count + i) % POST_PORT_HISTORY];
-	pthread_mutex_unlock(&p->lock);
+	pthread_mutex_unlock(&p->chip.lock);
 	return count;
 }
 
 static void post_port_reset(struct device *d)
 {
-	struct post_port *p = container_of(d, struct post_port, device);
+	struct post_port *p = container_of(d, struct post_port, chip.device);
 
-	pthread_mutex_lock(&p->lock);
+	pthread_mutex_lock(&p->chip.lock);
 	p->next = 0;
 	p->count = 0;
 	p->last = 0;
-	pthread_mutex_unlock(&p->lock);
-}
-
-static void post_port_destroy(struct device *d)
-{
-	struct post_port *p = container_of(d, struct post_port, device);
-
-	bus_unmap(p->ports, &p->region);
-	pthread_mutex_destroy(&p->lock);
-	free(p);
+	pthread_mutex_unlock(&p->chip.lock);
 }
 
 static const struct device_ops post_port_device_ops = {
     .name = "post_port",
     .reset = post_port_reset,
-    .destroy = post_port_destroy,
+    .destroy = port_chip_destroy,
 };
 
 int post_port_create(const struct post_port_params *params, struct device **out)
 {
 	struct post_port *p = calloc(1, sizeof(*p));
-	int err;
 
 	if (!p)
 		return -ENOMEM;
-	p->device.ops = &post_port_device_ops;
-	p->ports = params->ports;
-	pthread_mutex_init(&p->lock, NULL);
-	p->region.ops = &post_port_region_ops;
-	p->region.dev = p;
-	p->region.lock = &p->lock;
-	err = bus_map(p->ports, &p->region, params->port, 1);
-	if (err) {
-		pthread_mutex_destroy(&p->lock);
-		free(p);
-		return err;
-	}
-	*out = &p->device;
-	return 0;
+	return port_chip_create(&p->chip, &post_port_device_ops, &post_port_region_ops,
+				params->ports, params->port, 1, out);
 }

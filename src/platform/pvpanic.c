@@ -3,17 +3,16 @@
  * pvpanic: one byte-wide port. Reading gives the events that are supported, writing tells of some.
  *
  * Source: QEMU's specification of the device (docs/specs/pvpanic), whose driver every Linux has;
- * the guest finds the port through ACPI (QEMU0001). It keeps no state, so a reset changes nothing.
+ * the guest finds the port through ACPI (QEMU0001).
  */
 #include "platform/pvpanic.h"
+#include "platform/port_chip.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 struct pvpanic {
-	struct device device;
-	struct bus *ports;
-	struct bus_region region;
+	struct port_chip chip;
 	uint8_t events;
 	void (*notify)(void *arg, uint8_t events);
 	void *arg;
@@ -46,44 +45,20 @@ static const struct bus_region_ops pvpanic_region_ops = {
     .width_max = 1,
 };
 
-static void pvpanic_reset(struct device *d)
-{
-	(void)d;
-}
-
-static void pvpanic_destroy(struct device *d)
-{
-	struct pvpanic *p = container_of(d, struct pvpanic, device);
-
-	bus_unmap(p->ports, &p->region);
-	free(p);
-}
-
 static const struct device_ops pvpanic_device_ops = {
     .name = "pvpanic",
-    .reset = pvpanic_reset,
-    .destroy = pvpanic_destroy,
+    .destroy = port_chip_destroy,
 };
 
 int pvpanic_create(const struct pvpanic_params *params, struct device **out)
 {
 	struct pvpanic *p = calloc(1, sizeof(*p));
-	int err;
 
 	if (!p)
 		return -ENOMEM;
-	p->device.ops = &pvpanic_device_ops;
-	p->ports = params->ports;
 	p->events = params->events;
 	p->notify = params->notify;
 	p->arg = params->arg;
-	p->region.ops = &pvpanic_region_ops;
-	p->region.dev = p;
-	err = bus_map(p->ports, &p->region, params->port, 1);
-	if (err) {
-		free(p);
-		return err;
-	}
-	*out = &p->device;
-	return 0;
+	return port_chip_create(&p->chip, &pvpanic_device_ops, &pvpanic_region_ops, params->ports,
+				params->port, 1, out);
 }
