@@ -24,7 +24,7 @@
  * Left out: daylight saving (DSE), the square-wave output, other crystals than 32768 Hz.
  */
 #include "platform/mc146818.h"
-#include "platform/calendar.h"
+#include "platform/cmos_date.h"
 #include "platform/cmos_ram.h"
 #include "platform/port_chip.h"
 #include "platform/ticks.h"
@@ -41,23 +41,6 @@ enum {
 	PORTS,
 };
 
-enum {
-	CMOS_SECOND = 0x00,
-	CMOS_SECOND_ALARM = 0x01,
-	CMOS_MINUTE = 0x02,
-	CMOS_MINUTE_ALARM = 0x03,
-	CMOS_HOUR = 0x04,
-	CMOS_HOUR_ALARM = 0x05,
-	CMOS_WEEKDAY = 0x06,
-	CMOS_DAY = 0x07,
-	CMOS_MONTH = 0x08,
-	CMOS_YEAR = 0x09,
-	CMOS_A = 0x0a,
-	CMOS_B = 0x0b,
-	CMOS_C = 0x0c,
-	CMOS_D = 0x0d,
-};
-
 #define A_UIP           0x80
 #define A_DIVIDER_RESET 0x60 /* 11x */
 #define A_RATE          0x0f
@@ -68,8 +51,6 @@ enum {
 #define B_AIE           0x20
 #define B_UIE           0x10
 #define B_SQWE          0x08 /* stored; the pin leads nowhere */
-#define B_BINARY        0x04
-#define B_24H           0x02
 
 #define C_IRQF          0x80
 #define C_PF            0x40 /* the enable bits of B have the same places */
@@ -78,10 +59,6 @@ enum {
 
 #define D_VRT           0x80 /* the battery is good */
 
-#define HOUR_PM         0x80
-#define ALARM_ANY       0xc0 /* a byte of 0xc0 or more matches everything */
-
-#define DAY_S           86400
 #define UIP_NS          244000u
 #define NEVER           UINT64_MAX
 /* A wall clock may be set meanwhile, and the host may sleep: look again at least so often. */
@@ -139,90 +116,18 @@ static struct instant instant_now(const struct mc146818 *r)
 	};
 }
 
-/* --- bytes of the date, in the forms that register B chooses --- */
-
-static uint8_t encode(const struct mc146818 *r, unsigned value)
-{
-	value %= 100;
-	return (uint8_t)(r->cmos[CMOS_B] & B_BINARY ? value : value / 10 << 4 | value % 10);
-}
-
-static unsigned decode(const struct mc146818 *r, uint8_t byte)
-{
-	return r->cmos[CMOS_B] & B_BINARY ? byte : (byte >> 4) * 10u + (byte & 15u);
-}
-
-static uint8_t encode_hour(const struct mc146818 *r, unsigned hour)
-{
-	if (r->cmos[CMOS_B] & B_24H)
-		return encode(r, hour);
-	return encode(r, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? HOUR_PM : 0);
-}
-
-static unsigned decode_hour(const struct mc146818 *r, uint8_t byte)
-{
-	unsigned hour;
-
-	if (r->cmos[CMOS_B] & B_24H)
-		return decode(r, byte);
-	hour = decode(r, byte & (uint8_t)~HOUR_PM);
-	if (hour == 0 || hour > 12)
-		return UINT8_MAX;
-	return hour % 12 + (byte & HOUR_PM ? 12 : 0);
-}
-
-static void date_to_cmos(struct mc146818 *r, int64_t seconds)
-{
-	struct date d;
-
-	calendar_from_seconds(seconds, &d);
-	r->cmos[CMOS_SECOND] = encode(r, d.second);
-	r->cmos[CMOS_MINUTE] = encode(r, d.minute);
-	r->cmos[CMOS_HOUR] = encode_hour(r, d.hour);
-	r->cmos[CMOS_WEEKDAY] = encode(r, (d.weekday - 1 + r->weekday_off) % 7 + 1);
-	r->cmos[CMOS_DAY] = encode(r, d.day);
-	r->cmos[CMOS_MONTH] = encode(r, d.month);
-	r->cmos[CMOS_YEAR] = encode(r, (unsigned)((d.year % 100 + 100) % 100));
-	r->cmos[CMOS_CENTURY] = encode(r, (unsigned)((d.year / 100 % 100 + 100) % 100));
-}
-
-static unsigned within(unsigned value, unsigned low, unsigned high)
-{
-	return value < low ? low : value > high ? high : value;
-}
-
-/* What is not a date becomes the nearest that is one. */
-static int64_t date_from_cmos(struct mc146818 *r)
-{
-	struct date d = {
-	    .second = within(decode(r, r->cmos[CMOS_SECOND]), 0, 59),
-	    .minute = within(decode(r, r->cmos[CMOS_MINUTE]), 0, 59),
-	    .hour = within(decode_hour(r, r->cmos[CMOS_HOUR]), 0, 23),
-	    .day = within(decode(r, r->cmos[CMOS_DAY]), 1, 31),
-	    .month = within(decode(r, r->cmos[CMOS_MONTH]), 1, 12),
-	    .year = within(decode(r, r->cmos[CMOS_CENTURY]), 0, 99) * 100 +
-		    within(decode(r, r->cmos[CMOS_YEAR]), 0, 99),
-	};
-	unsigned weekday = within(decode(r, r->cmos[CMOS_WEEKDAY]), 1, 7);
-	int64_t seconds = calendar_to_seconds(&d);
-
-	calendar_from_seconds(seconds, &d);
-	r->weekday_off = (weekday + 7 - d.weekday) % 7;
-	return seconds;
-}
-
 /* --- running and standing still --- */
 
 static void date_stop(struct mc146818 *r, const struct instant *now)
 {
-	date_to_cmos(r, now->s);
+	cmos_date_store(r->cmos, now->s, r->weekday_off);
 	r->running = false;
 }
 
 /* From the bytes of the date on; within the second, where the divider is. */
 static void date_start(struct mc146818 *r)
 {
-	int64_t seconds = date_from_cmos(r);
+	int64_t seconds = cmos_date_load(r->cmos, &r->weekday_off);
 	struct instant now;
 
 	if (r->divider_held) {
@@ -240,45 +145,6 @@ static void date_start(struct mc146818 *r)
 static bool divider_runs(const struct mc146818 *r)
 {
 	return (r->cmos[CMOS_A] & A_DIVIDER_RESET) != A_DIVIDER_RESET;
-}
-
-/* --- alarm --- */
-
-#define FIELD_ANY   (-1)
-#define FIELD_NEVER (-2)
-
-static int alarm_field(unsigned value, uint8_t byte, unsigned limit)
-{
-	if (byte >= ALARM_ANY)
-		return FIELD_ANY;
-	return value < limit ? (int)value : FIELD_NEVER;
-}
-
-/* The first second later than `after` that the alarm bytes match; INT64_MAX if none does. */
-static int64_t next_alarm(const struct mc146818 *r, int64_t after)
-{
-	const uint8_t *byte = r->cmos;
-	int second = alarm_field(decode(r, byte[CMOS_SECOND_ALARM]), byte[CMOS_SECOND_ALARM], 60);
-	int minute = alarm_field(decode(r, byte[CMOS_MINUTE_ALARM]), byte[CMOS_MINUTE_ALARM], 60);
-	int hour = alarm_field(decode_hour(r, byte[CMOS_HOUR_ALARM]), byte[CMOS_HOUR_ALARM], 24);
-	int64_t first = after + 1;
-	int first_of_day = (int)((first % DAY_S + DAY_S) % DAY_S);
-	int t = first_of_day;
-
-	if (second == FIELD_NEVER || minute == FIELD_NEVER || hour == FIELD_NEVER)
-		return INT64_MAX;
-	/* At most one lap: each step leaves an hour, a minute or a second that does not match. */
-	while (t < first_of_day + DAY_S) {
-		if (hour != FIELD_ANY && t / 3600 % 24 != hour)
-			t = (t / 3600 + 1) * 3600;
-		else if (minute != FIELD_ANY && t / 60 % 60 != minute)
-			t = (t / 60 + 1) * 60;
-		else if (second != FIELD_ANY && t % 60 != second)
-			t++;
-		else
-			return first + (t - first_of_day);
-	}
-	return INT64_MAX;
 }
 
 /* --- periodic interrupt --- */
@@ -300,7 +166,7 @@ static void flags_update(struct mc146818 *r, const struct instant *now)
 	if (r->running) {
 		if (now->s > r->seen_s) {
 			r->flags |= C_UF;
-			if (next_alarm(r, r->seen_s) <= now->s)
+			if (cmos_next_alarm(r->cmos, r->seen_s) <= now->s)
 				r->flags |= C_AF;
 		}
 		r->seen_s = now->s;
@@ -339,7 +205,7 @@ static uint64_t next_due_ns(const struct mc146818 *r, const struct instant *now)
 	if ((enabled & B_UIE) && r->running)
 		due = earlier(due, second_due_ns(now, now->s + 1));
 	if ((enabled & B_AIE) && r->running)
-		due = earlier(due, second_due_ns(now, next_alarm(r, now->s)));
+		due = earlier(due, second_due_ns(now, cmos_next_alarm(r->cmos, now->s)));
 	return due;
 }
 
@@ -372,12 +238,6 @@ static void timer_fired(struct timer *t)
 
 /* --- registers --- */
 
-static bool is_date(uint8_t index)
-{
-	return index == CMOS_SECOND || index == CMOS_MINUTE || index == CMOS_HOUR ||
-	       (index >= CMOS_WEEKDAY && index <= CMOS_YEAR) || index == CMOS_CENTURY;
-}
-
 static uint8_t read_flags(struct mc146818 *r)
 {
 	struct instant now = instant_now(r);
@@ -399,10 +259,10 @@ static uint8_t read_data(struct mc146818 *r)
 		return read_flags(r);
 	if (r->index == CMOS_D)
 		return D_VRT;
-	if (r->running && (is_date(r->index) || r->index == CMOS_A)) {
+	if (r->running && (cmos_is_date(r->index) || r->index == CMOS_A)) {
 		now = instant_now(r);
 		if (r->index != CMOS_A)
-			date_to_cmos(r, now.s);
+			cmos_date_store(r->cmos, now.s, r->weekday_off);
 		else if (now.ns >= NS_PER_S - UIP_NS)
 			uip = A_UIP;
 	}
@@ -449,7 +309,7 @@ static void write_data(struct mc146818 *r, uint8_t value)
 		if (value & B_SET)
 			value &= (uint8_t)~B_UIE;
 		write_control(r, a, value, &now);
-	} else if (r->running && is_date(r->index)) {
+	} else if (r->running && cmos_is_date(r->index)) {
 		date_stop(r, &now);
 		r->cmos[r->index] = value;
 		date_start(r);
@@ -567,7 +427,7 @@ int mc146818_create(const struct mc146818_params *p, struct device **out)
 	irq_line_init(&r->irq, p->irq, p->gsi);
 	timer_init(&r->timer, timer_fired);
 	r->cmos[CMOS_A] = A_DEFAULT;
-	r->cmos[CMOS_B] = B_24H;
+	r->cmos[CMOS_B] = CMOS_B_24H;
 	r->running = true;
 	r->seen_s = instant_now(r).s;
 	ticks_restart(&r->ticks, tick_cycles(r), clock_now_ns(loop_clock(r->loop)));
