@@ -23,4 +23,10 @@ struct device {
 	struct device *older; /* the machine's list */
 };
 
+static inline void device_reset(struct device *d)
+{
+	if (d->ops->reset)
+		d->ops->reset(d);
+}
+
 #endif

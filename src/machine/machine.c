@@ -52,10 +52,8 @@ void machine_hear_out(struct machine *m)
 
 static void reset_devices(struct machine *m)
 {
-	for (struct device *d = m->newest; d; d = d->older) {
-		if (d->ops->reset)
-			d->ops->reset(d);
-	}
+	for (struct device *d = m->newest; d; d = d->older)
+		device_reset(d);
 }
 
 static int reset_vcpus(struct machine *m, struct refusal *why)

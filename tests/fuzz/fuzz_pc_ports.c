@@ -5,26 +5,7 @@
  * every step each chip's own check must hold, and the loop must come to rest.
  */
 #include "pc_ports_rig.h"
-
-#include <stdlib.h>
-
-struct script {
-	const uint8_t *at, *end;
-};
-
-static uint8_t next8(struct script *s)
-{
-	return s->at < s->end ? *s->at++ : 0;
-}
-
-static uint32_t next32(struct script *s)
-{
-	uint32_t value = next8(s);
-
-	value |= (uint32_t)next8(s) << 8;
-	value |= (uint32_t)next8(s) << 16;
-	return value | (uint32_t)next8(s) << 24;
-}
+#include "script.h"
 
 /* Mostly a port that is there, seldom any. */
 static uint16_t next_port(struct script *s)
@@ -44,8 +25,8 @@ static uint16_t next_port(struct script *s)
 /* Registers behind an index need two writes that fit; a random script seldom has them. */
 static void rtc_write(struct pc_ports_rig *r, uint8_t index, uint8_t value)
 {
-	bus_write(r->ports, LAYOUT_PORT_RTC, 1, index & 0x3f);
-	bus_write(r->ports, LAYOUT_PORT_RTC + 1, 1, value);
+	bus_write(r->board.ports, LAYOUT_PORT_RTC, 1, index & 0x3f);
+	bus_write(r->board.ports, LAYOUT_PORT_RTC + 1, 1, value);
 }
 
 static void serial_input(struct pc_ports_rig *r, struct script *s, uint8_t how)
@@ -64,10 +45,9 @@ static void run_loop(struct pc_ports_rig *r)
 	unsigned i;
 
 	/* Each due timer once, and what it set for now once more. */
-	for (i = 0; i < 16 && loop_step(r->loop); i++)
+	for (i = 0; i < 16 && loop_step(r->board.loop); i++)
 		;
-	if (i == 16)
-		abort();
+	must(i < 16);
 }
 
 static void step(struct pc_ports_rig *r, struct script *s)
@@ -82,21 +62,21 @@ static void step(struct pc_ports_rig *r, struct script *s)
 	switch (op & 15) {
 	case 0 ... 3:
 		port = next_port(s);
-		bus_write(r->ports, port, 1, next8(s));
+		bus_write(r->board.ports, port, 1, next8(s));
 		break;
 	case 4:
 		port = next_port(s);
-		bus_write(r->ports, port, size, next32(s) * 0x100000001ull);
+		bus_write(r->board.ports, port, size, next32(s) * 0x100000001ull);
 		break;
 	case 5 ... 7:
-		bus_read(r->ports, next_port(s), size);
+		bus_read(r->board.ports, next_port(s), size);
 		break;
 	case 8:
-		fake_clock_step(&r->clock, 1ull << (next8(s) % 48));
+		fake_clock_step(&r->board.clock, 1ull << (next8(s) % 48));
 		run_loop(r);
 		break;
 	case 9:
-		fake_clock_jump(&r->clock, (int32_t)next32(s) * (1ll << (op >> 4)));
+		fake_clock_jump(&r->board.clock, (int32_t)next32(s) * (1ll << (op >> 4)));
 		run_loop(r);
 		break;
 	case 10:
@@ -118,12 +98,11 @@ static void step(struct pc_ports_rig *r, struct script *s)
 		rtc_write(r, bytes[0], next8(s));
 		break;
 	case 14:
-		bus_write(r->ports, LAYOUT_PORT_KBD_STATUS, 1, op & 0x10 ? 0xd4 : 0x60);
-		bus_write(r->ports, LAYOUT_PORT_KBD_DATA, 1, next8(s));
+		bus_write(r->board.ports, LAYOUT_PORT_KBD_STATUS, 1, op & 0x10 ? 0xd4 : 0x60);
+		bus_write(r->board.ports, LAYOUT_PORT_KBD_DATA, 1, next8(s));
 		break;
 	default:
-		r->device[(op >> 4) % PC_PORTS_DEVICES]->ops->reset(
-		    r->device[(op >> 4) % PC_PORTS_DEVICES]);
+		device_reset(r->device[(op >> 4) % PC_PORTS_DEVICES]);
 		break;
 	}
 }
@@ -136,12 +115,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct script s = {data, data + size};
 
 	memset(&rig, 0, sizeof(rig));
-	if (pc_ports_rig_create(&rig))
-		abort();
+	must(pc_ports_rig_create(&rig) == 0);
 	while (s.at < s.end) {
 		step(&rig, &s);
-		if (!pc_ports_rig_check(&rig))
-			abort();
+		must(pc_ports_rig_check(&rig));
 	}
 	run_loop(&rig);
 	pc_ports_rig_destroy(&rig);

@@ -5,8 +5,8 @@
  * button. After each step what a guest cannot change must not have changed, and the loop must come
  * to rest.
  */
-#include "fake_clock.h"
-#include "fake_irq.h"
+#include "fake_board.h"
+#include "script.h"
 #include "machine/layout.h"
 #include "platform/i440fx.h"
 #include "platform/piix3.h"
@@ -19,10 +19,7 @@
 #define PINS 4u
 
 struct rig {
-	struct fake_irq irq;
-	struct fake_clock clock;
-	struct loop *loop;
-	struct bus *ports;
+	struct fake_board board;
 	struct pci_host *host;
 	struct i440fx *north;
 	struct piix3 *south;
@@ -30,31 +27,7 @@ struct rig {
 	struct irq_line pin[PINS];
 };
 
-struct script {
-	const uint8_t *at, *end;
-};
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static uint8_t next8(struct script *s)
-{
-	return s->at < s->end ? *s->at++ : 0;
-}
-
-static uint32_t next32(struct script *s)
-{
-	uint32_t value = next8(s);
-
-	value |= (uint32_t)next8(s) << 8;
-	value |= (uint32_t)next8(s) << 16;
-	return value | (uint32_t)next8(s) << 24;
-}
-
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 static void on_reset(void *arg, bool hard)
 {
@@ -73,17 +46,14 @@ static void rig_create(struct rig *r)
 	struct piix4_pm_params pm = {.preset = true, .poweroff = on_poweroff};
 
 	memset(r, 0, sizeof(*r));
-	fake_irq_init(&r->irq);
-	fake_clock_init(&r->clock, 0);
-	must(loop_create(&r->clock.clock, &r->loop) == 0);
-	must(bus_create("port", 0xffff, &r->ports) == 0);
-	must(pci_host_create(r->ports, &r->irq.chip, &r->host) == 0);
+	fake_board_init(&r->board, 0);
+	must(pci_host_create(r->board.ports, &r->board.irq.chip, &r->host) == 0);
 	must(i440fx_create(r->host, &r->north) == 0);
 	isa.host = pm.host = r->host;
 	must(piix3_create(&isa, &r->south) == 0);
-	pm.ports = r->ports;
-	pm.irq = &r->irq.chip;
-	pm.loop = r->loop;
+	pm.ports = r->board.ports;
+	pm.irq = &r->board.irq.chip;
+	pm.loop = r->board.loop;
 	must(piix4_pm_create(&pm, &r->pm) == 0);
 	for (unsigned i = 0; i < PINS; i++)
 		pci_host_intx_line(r->host, PCI_DEVFN(2 + i, 0), 1, &r->pin[i]);
@@ -95,7 +65,7 @@ static void reset_all(struct rig *r)
 			      piix3_device(r->south), piix4_pm_device(r->pm)};
 
 	for (unsigned i = 0; i < sizeof(d) / sizeof(d[0]); i++)
-		d[i]->ops->reset(d[i]);
+		device_reset(d[i]);
 }
 
 static void rig_destroy(struct rig *r)
@@ -105,9 +75,7 @@ static void rig_destroy(struct rig *r)
 
 	for (unsigned i = 0; i < sizeof(d) / sizeof(d[0]); i++)
 		d[i]->ops->destroy(d[i]);
-	loop_destroy(r->loop);
-	bus_destroy(r->ports);
-	fake_irq_fini(&r->irq);
+	fake_board_fini(&r->board);
 }
 
 static uint16_t next_port(struct script *s)
@@ -127,16 +95,16 @@ static void config_cycle(struct rig *r, struct script *s, unsigned size)
 	uint8_t reg = next8(s);
 	uint32_t address = 0x80000000u | (uint32_t)devfn[next8(s) & 3] << 8 | (reg & 0xfc);
 
-	bus_write(r->ports, LAYOUT_PORT_PCI_CONFIG, 4, address);
-	bus_write(r->ports, LAYOUT_PORT_PCI_DATA + (reg & 3), size, next32(s));
-	bus_read(r->ports, LAYOUT_PORT_PCI_DATA + (reg & 3), size);
+	bus_write(r->board.ports, LAYOUT_PORT_PCI_CONFIG, 4, address);
+	bus_write(r->board.ports, LAYOUT_PORT_PCI_DATA + (reg & 3), size, next32(s));
+	bus_read(r->board.ports, LAYOUT_PORT_PCI_DATA + (reg & 3), size);
 }
 
 static void check(struct rig *r)
 {
 	unsigned votes = 0, i;
 
-	for (i = 0; i < 16 && loop_step(r->loop); i++)
+	for (i = 0; i < 16 && loop_step(r->board.loop); i++)
 		;
 	must(i < 16);
 	must(pci_config_read(r->host, 0x00, 0, 4) == 0x12378086);
@@ -144,8 +112,8 @@ static void check(struct rig *r)
 	must(pci_config_read(r->host, 0x0b, 0, 4) == 0x71138086);
 	/* At most the four wires and the SCI vote, whatever was routed in which order. */
 	for (i = 0; i < IRQ_GSI_COUNT; i++) {
-		votes += r->irq.chip.votes[i];
-		must(r->irq.level[i] == (r->irq.chip.votes[i] != 0));
+		votes += r->board.irq.chip.votes[i];
+		must(r->board.irq.level[i] == (r->board.irq.chip.votes[i] != 0));
 	}
 	must(votes <= PCI_PIRQS + 1);
 }
@@ -163,11 +131,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		switch (op & 7) {
 		case 0:
-			bus_read(r.ports, next_port(&s), width);
+			bus_read(r.board.ports, next_port(&s), width);
 			break;
 		case 1:
 		case 2:
-			bus_write(r.ports, next_port(&s), width, next32(&s) * 0x100000001ull);
+			bus_write(r.board.ports, next_port(&s), width, next32(&s) * 0x100000001ull);
 			break;
 		case 3:
 		case 4:
@@ -177,7 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			irq_set(&r.pin[op >> 3 & 3], op & 0x80);
 			break;
 		case 6:
-			fake_clock_step(&r.clock, (uint64_t)next32(&s) << (op >> 4));
+			fake_clock_step(&r.board.clock, (uint64_t)next32(&s) << (op >> 4));
 			break;
 		default:
 			if (op & 0x80)

@@ -15,9 +15,8 @@
 #include "platform/pvpanic.h"
 #include "platform/uart16550.h"
 
+#include "fake_board.h"
 #include "fake_chr.h"
-#include "fake_clock.h"
-#include "fake_irq.h"
 
 #include <errno.h>
 
@@ -36,10 +35,7 @@ enum {
 };
 
 struct pc_ports_rig {
-	struct bus *ports;
-	struct fake_irq irq;
-	struct fake_clock clock;
-	struct loop *loop;
+	struct fake_board board;
 	struct chr chr[2];
 	struct device *device[PC_PORTS_DEVICES];
 	unsigned resets, exits;
@@ -66,17 +62,19 @@ static void pc_ports_on_panic(void *arg, uint8_t events)
 static int pc_ports_rig_create_small(struct pc_ports_rig *r)
 {
 	const struct pvpanic_params pvpanic = {
-	    .ports = r->ports,
+	    .ports = r->board.ports,
 	    .port = LAYOUT_PORT_PVPANIC,
 	    .events = PVPANIC_PANICKED | PVPANIC_CRASH_LOADED,
 	    .notify = pc_ports_on_panic,
 	    .arg = r,
 	};
 	const struct exit_port_params exit_port = {
-	    .ports = r->ports, .port = PC_PORTS_EXIT, .written = pc_ports_on_exit, .arg = r};
-	const struct port92_params port92 = {
-	    .ports = r->ports, .port = LAYOUT_PORT_SYSCTL, .reset = pc_ports_on_reset, .arg = r};
-	const struct post_port_params post = {.ports = r->ports, .port = LAYOUT_PORT_POST};
+	    .ports = r->board.ports, .port = PC_PORTS_EXIT, .written = pc_ports_on_exit, .arg = r};
+	const struct port92_params port92 = {.ports = r->board.ports,
+					     .port = LAYOUT_PORT_SYSCTL,
+					     .reset = pc_ports_on_reset,
+					     .arg = r};
+	const struct post_port_params post = {.ports = r->board.ports, .port = LAYOUT_PORT_POST};
 
 	if (pvpanic_create(&pvpanic, &r->device[PC_PORTS_PVPANIC]) ||
 	    exit_port_create(&exit_port, &r->device[PC_PORTS_EXIT_PORT]) ||
@@ -100,13 +98,10 @@ static int pc_ports_rig_create(struct pc_ports_rig *r)
 	    .arg = r,
 	};
 
-	fake_irq_init(&r->irq);
-	fake_clock_init(&r->clock, 1767225600);
-	if (loop_create(&r->clock.clock, &r->loop) || bus_create("ports", 0xffff, &r->ports))
-		return -1;
-	com.ports = rtc.ports = kbc.ports = r->ports;
-	com.irq = rtc.irq = kbc.irq = &r->irq.chip;
-	com.loop = rtc.loop = r->loop;
+	fake_board_init(&r->board, 1767225600);
+	com.ports = rtc.ports = kbc.ports = r->board.ports;
+	com.irq = rtc.irq = kbc.irq = &r->board.irq.chip;
+	com.loop = rtc.loop = r->board.loop;
 	com.chr = &r->chr[0];
 	if (uart16550_create(&com, &r->device[PC_PORTS_COM1]))
 		return -1;
@@ -126,9 +121,7 @@ static void pc_ports_rig_destroy(struct pc_ports_rig *r)
 
 	for (i = PC_PORTS_DEVICES; i-- > 0;)
 		r->device[i]->ops->destroy(r->device[i]);
-	bus_destroy(r->ports);
-	loop_destroy(r->loop);
-	fake_irq_fini(&r->irq);
+	fake_board_fini(&r->board);
 }
 
 static bool pc_ports_rig_check(struct pc_ports_rig *r)

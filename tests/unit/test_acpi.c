@@ -7,6 +7,7 @@
  */
 #include "boot/acpi.h"
 
+#include "bytes.h"
 #include "machine/layout.h"
 
 #include <errno.h>
@@ -37,24 +38,6 @@ struct tables {
 
 static const struct acpi_params params = {
     .cpus = 1, .com1 = true, .pci64_base = 0x180000000ull, .pci64_size = 0x40000000ull};
-
-static uint64_t le(const uint8_t *p, unsigned size)
-{
-	uint64_t v = 0;
-
-	while (size--)
-		v = v << 8 | p[size];
-	return v;
-}
-
-static uint8_t sum(const uint8_t *p, size_t n)
-{
-	uint8_t s = 0;
-
-	while (n--)
-		s = (uint8_t)(s + *p++);
-	return s;
-}
 
 static void read_at(struct tables *t, gpa_t a, void *dst, size_t n)
 {

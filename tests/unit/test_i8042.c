@@ -2,7 +2,7 @@
 /* i8042 with keyboard and mouse, through ports 0x60 and 0x64, mostly as Linux's drivers go. */
 #include "platform/i8042.h"
 
-#include "fake_irq.h"
+#include "fake_board.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,8 +22,7 @@
 #define AUX_OBF  0x20
 
 struct rig {
-	struct bus *ports;
-	struct fake_irq irq;
+	struct fake_board board;
 	struct device *kbc;
 	unsigned resets;
 };
@@ -40,10 +39,9 @@ static int setup(void **state)
 	    .data_port = DATA, .status_port = STATUS, .keyboard_gsi = KBD, .mouse_gsi = AUX};
 
 	assert_non_null(r);
-	fake_irq_init(&r->irq);
-	assert_int_equal(bus_create("ports", 0xffff, &r->ports), 0);
-	p.ports = r->ports;
-	p.irq = &r->irq.chip;
+	fake_board_init(&r->board, 0);
+	p.ports = r->board.ports;
+	p.irq = &r->board.irq.chip;
 	p.reset = on_reset;
 	p.arg = r;
 	assert_int_equal(i8042_create(&p, &r->kbc), 0);
@@ -57,20 +55,19 @@ static int teardown(void **state)
 
 	assert_true(i8042_check(r->kbc));
 	r->kbc->ops->destroy(r->kbc);
-	bus_destroy(r->ports);
-	fake_irq_fini(&r->irq);
+	fake_board_fini(&r->board);
 	free(r);
 	return 0;
 }
 
 static void out(struct rig *r, uint16_t port, uint8_t value)
 {
-	bus_write(r->ports, port, 1, value);
+	bus_write(r->board.ports, port, 1, value);
 }
 
 static uint8_t in(struct rig *r, uint16_t port)
 {
-	return (uint8_t)bus_read(r->ports, port, 1);
+	return (uint8_t)bus_read(r->board.ports, port, 1);
 }
 
 /* The answer is there at the first look, from the controller or from the keyboard. */
@@ -89,8 +86,8 @@ static uint8_t aux_answer(struct rig *r)
 static void assert_empty(struct rig *r)
 {
 	assert_int_equal(in(r, STATUS) & (OBF | AUX_OBF), 0);
-	assert_false(fake_irq_level(&r->irq, KBD));
-	assert_false(fake_irq_level(&r->irq, AUX));
+	assert_false(fake_irq_level(&r->board.irq, KBD));
+	assert_false(fake_irq_level(&r->board.irq, AUX));
 }
 
 static void set_ctr(struct rig *r, uint8_t ctr)
@@ -160,7 +157,7 @@ static void test_linux_probe(void **state)
 	set_ctr(r, 0x56);
 	out(r, STATUS, 0xd3);
 	out(r, DATA, 0xa5);
-	assert_true(fake_irq_level(&r->irq, AUX));
+	assert_true(fake_irq_level(&r->board.irq, AUX));
 	assert_int_equal(aux_answer(r), 0xa5);
 	/* No active multiplexer: its signature comes back unchanged. */
 	out(r, STATUS, 0xd3);
@@ -333,28 +330,28 @@ static void test_interrupts(void **state)
 	struct rig *r = *state;
 
 	assert_true(i8042_key(r->kbc, (const uint8_t[]){0x1c, 0xf0, 0x1c}, 3));
-	assert_true(fake_irq_level(&r->irq, KBD));
-	assert_int_equal(fake_irq_rises(&r->irq, KBD), 1);
+	assert_true(fake_irq_level(&r->board.irq, KBD));
+	assert_int_equal(fake_irq_rises(&r->board.irq, KBD), 1);
 	in(r, STATUS);
-	assert_true(fake_irq_level(&r->irq, KBD));
+	assert_true(fake_irq_level(&r->board.irq, KBD));
 	in(r, DATA);
 	/* The next byte is a new edge. */
-	assert_true(fake_irq_level(&r->irq, KBD));
-	assert_int_equal(fake_irq_rises(&r->irq, KBD), 2);
+	assert_true(fake_irq_level(&r->board.irq, KBD));
+	assert_int_equal(fake_irq_rises(&r->board.irq, KBD), 2);
 	in(r, DATA);
-	assert_false(fake_irq_level(&r->irq, KBD));
+	assert_false(fake_irq_level(&r->board.irq, KBD));
 	set_ctr(r, 0x44); /* interrupt off */
 	assert_true(i8042_key(r->kbc, (const uint8_t[]){0x1c}, 1));
-	assert_int_equal(fake_irq_rises(&r->irq, KBD), 2);
+	assert_int_equal(fake_irq_rises(&r->board.irq, KBD), 2);
 	set_ctr(r, 0x45);
-	assert_int_equal(fake_irq_rises(&r->irq, KBD), 3);
+	assert_int_equal(fake_irq_rises(&r->board.irq, KBD), 3);
 	in(r, DATA);
 	set_ctr(r, 0x55); /* the keyboard's clock off: bytes wait there */
 	assert_true(i8042_key(r->kbc, (const uint8_t[]){0x1c}, 1));
 	assert_empty(r);
 	set_ctr(r, 0x45);
 	assert_int_equal(answer(r), 0x1e);
-	assert_int_equal(fake_irq_rises(&r->irq, AUX), 0);
+	assert_int_equal(fake_irq_rises(&r->board.irq, AUX), 0);
 }
 
 static void test_keyboard_queue_is_bounded(void **state)
@@ -442,7 +439,7 @@ static void test_mouse_motion(void **state)
 	assert_empty(r); /* not enabled */
 	AUX_SAYS(r, 0xf4, "\xfa");
 	i8042_mouse(r->kbc, 5, -3, 0, 1);
-	assert_true(fake_irq_level(&r->irq, AUX));
+	assert_true(fake_irq_level(&r->board.irq, AUX));
 	assert_report(r, (const uint8_t[]){0x29, 0x05, 0xfd}, 3);
 	assert_empty(r);
 	i8042_mouse(r->kbc, 0, 0, 0, 1);
@@ -518,8 +515,8 @@ static void test_reset(void **state)
 	set_ctr(r, 0x33);
 	out(r, DATA, 0xff);
 	mouse(r, 0xf4);
-	assert_true(fake_irq_level(&r->irq, KBD));
-	r->kbc->ops->reset(r->kbc);
+	assert_true(fake_irq_level(&r->board.irq, KBD));
+	device_reset(r->kbc);
 	assert_empty(r);
 	assert_int_equal(in(r, STATUS), UNLOCKED | SYS);
 	assert_int_equal(get_ctr(r), 0x45);
@@ -538,9 +535,9 @@ static void test_random_accesses(void **state) /* cve-2015-3456, cve-2017-16845 
 		seed = seed * 6364136223846793005ul + 1442695040888963407ul;
 		port = seed >> 33 & 1 ? DATA : STATUS;
 		if (seed >> 34 & 3)
-			bus_write(r->ports, port, 1u << (seed >> 36 & 3), seed >> 40);
+			bus_write(r->board.ports, port, 1u << (seed >> 36 & 3), seed >> 40);
 		else
-			bus_read(r->ports, port, 1u << (seed >> 36 & 3));
+			bus_read(r->board.ports, port, 1u << (seed >> 36 & 3));
 		if ((seed >> 50 & 7) == 0)
 			i8042_key(r->kbc, (const uint8_t *)&seed, seed >> 53 & 7);
 		if ((seed >> 50 & 7) == 1)

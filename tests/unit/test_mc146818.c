@@ -3,8 +3,7 @@
 #include "platform/mc146818.h"
 #include "platform/calendar.h"
 
-#include "fake_clock.h"
-#include "fake_irq.h"
+#include "fake_board.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,10 +25,7 @@
 #define H24   0x02
 
 struct rig {
-	struct bus *ports;
-	struct fake_irq irq;
-	struct fake_clock clock;
-	struct loop *loop;
+	struct fake_board board;
 	struct device *rtc;
 };
 
@@ -39,13 +35,10 @@ static int setup(void **state)
 	struct mc146818_params p = {.port = RTC, .gsi = GSI};
 
 	assert_non_null(r);
-	fake_irq_init(&r->irq);
-	fake_clock_init(&r->clock, START);
-	assert_int_equal(loop_create(&r->clock.clock, &r->loop), 0);
-	assert_int_equal(bus_create("ports", 0xffff, &r->ports), 0);
-	p.ports = r->ports;
-	p.irq = &r->irq.chip;
-	p.loop = r->loop;
+	fake_board_init(&r->board, START);
+	p.ports = r->board.ports;
+	p.irq = &r->board.irq.chip;
+	p.loop = r->board.loop;
 	p.ram_below_4gib = 3ull << 30;
 	p.ram_above_4gib = 5ull << 30;
 	assert_int_equal(mc146818_create(&p, &r->rtc), 0);
@@ -59,28 +52,26 @@ static int teardown(void **state)
 
 	assert_true(mc146818_check(r->rtc));
 	r->rtc->ops->destroy(r->rtc);
-	bus_destroy(r->ports);
-	loop_destroy(r->loop);
-	fake_irq_fini(&r->irq);
+	fake_board_fini(&r->board);
 	free(r);
 	return 0;
 }
 
 static void put(struct rig *r, uint8_t index, uint8_t value)
 {
-	bus_write(r->ports, RTC, 1, index);
-	bus_write(r->ports, RTC + 1, 1, value);
+	bus_write(r->board.ports, RTC, 1, index);
+	bus_write(r->board.ports, RTC + 1, 1, value);
 }
 
 static uint8_t get(struct rig *r, uint8_t index)
 {
-	bus_write(r->ports, RTC, 1, index);
-	return (uint8_t)bus_read(r->ports, RTC + 1, 1);
+	bus_write(r->board.ports, RTC, 1, index);
+	return (uint8_t)bus_read(r->board.ports, RTC + 1, 1);
 }
 
 static bool line(struct rig *r)
 {
-	return fake_irq_level(&r->irq, GSI);
+	return fake_irq_level(&r->board.irq, GSI);
 }
 
 /* In the order century, year, month, day, weekday, hour, minute, second. */
@@ -97,7 +88,7 @@ static void assert_date(struct rig *r, const uint8_t expected[8])
 
 static void run(struct rig *r, uint64_t ms)
 {
-	fake_clock_run(&r->clock, r->loop, ms * NS_PER_MS, NS_PER_MS);
+	fake_clock_run(&r->board.clock, r->board.loop, ms * NS_PER_MS, NS_PER_MS);
 }
 
 static void test_time(void **state)
@@ -105,25 +96,25 @@ static void test_time(void **state)
 	struct rig *r = *state;
 
 	assert_date(r, DATE(0x20, 0x00, 0x02, 0x28, 2, 0x23, 0x59, 0x55));
-	fake_clock_step(&r->clock, 5 * NS_PER_S);
+	fake_clock_step(&r->board.clock, 5 * NS_PER_S);
 	assert_date(r, DATE(0x20, 0x00, 0x02, 0x29, 3, 0x00, 0x00, 0x00));
 	put(r, 0x0b, H24 | DM);
-	fake_clock_step(&r->clock, 13 * 3600 * NS_PER_S);
+	fake_clock_step(&r->board.clock, 13 * 3600 * NS_PER_S);
 	assert_date(r, DATE(20, 0, 2, 29, 3, 13, 0, 0));
 	put(r, 0x0b, 0);
 	assert_int_equal(get(r, 4), 0x81); /* 1 PM */
 	put(r, 0x0b, DM);
-	fake_clock_step(&r->clock, 23 * 3600 * NS_PER_S);
+	fake_clock_step(&r->board.clock, 23 * 3600 * NS_PER_S);
 	assert_int_equal(get(r, 4), 0x8c); /* noon */
-	fake_clock_step(&r->clock, 12 * 3600 * NS_PER_S);
+	fake_clock_step(&r->board.clock, 12 * 3600 * NS_PER_S);
 	assert_int_equal(get(r, 4), 12); /* midnight */
 	assert_int_equal(get(r, 0x0d), 0x80);
 	put(r, 0x0d, 0);
 	put(r, 0x0c, 0xff);
 	assert_int_equal(get(r, 0x0d), 0x80);
 	assert_int_equal(get(r, 0x0c) & 0x80, 0);
-	assert_int_equal(bus_read(r->ports, RTC, 1), 0xff);
-	assert_int_equal(bus_read(r->ports, RTC + 2, 1), 0xff);
+	assert_int_equal(bus_read(r->board.ports, RTC, 1), 0xff);
+	assert_int_equal(bus_read(r->board.ports, RTC + 2, 1), 0xff);
 }
 
 /* rtc_cmos and early boot poll UIP: it must be seldom 1 and never stay so. */
@@ -135,14 +126,14 @@ static void test_update_in_progress(void **state)
 	for (i = 0; i < 100000; i++) {
 		if (get(r, 0x0a) & 0x80)
 			high++;
-		fake_clock_step(&r->clock, 10000);
+		fake_clock_step(&r->board.clock, 10000);
 	}
 	assert_in_range(high, 24, 25); /* 244 us of one second in 10 us steps */
-	fake_clock_step(&r->clock, NS_PER_S - 244000);
+	fake_clock_step(&r->board.clock, NS_PER_S - 244000);
 	assert_int_equal(get(r, 0x0a), 0xa6);
-	fake_clock_step(&r->clock, 244000);
+	fake_clock_step(&r->board.clock, 244000);
 	assert_int_equal(get(r, 0x0a), 0x26);
-	fake_clock_step(&r->clock, NS_PER_S - 244000);
+	fake_clock_step(&r->board.clock, NS_PER_S - 244000);
 	put(r, 0x0b, SET | H24);
 	assert_int_equal(get(r, 0x0a), 0x26);
 }
@@ -167,18 +158,18 @@ static void test_set_time(void **state)
 {
 	struct rig *r = *state;
 
-	fake_clock_step(&r->clock, 123456789);
+	fake_clock_step(&r->board.clock, 123456789);
 	linux_set_time(r, DATE(0x21, 0x99, 0x12, 0x31, 5, 0x23, 0x59, 0x59));
 	/* The next second begins half a second after the divider is let go. */
-	fake_clock_step(&r->clock, NS_PER_S / 2 - 1);
+	fake_clock_step(&r->board.clock, NS_PER_S / 2 - 1);
 	assert_date(r, DATE(0x21, 0x99, 0x12, 0x31, 5, 0x23, 0x59, 0x59));
 	assert_int_equal(get(r, 0x0a), 0xa6);
-	fake_clock_step(&r->clock, 1);
+	fake_clock_step(&r->board.clock, 1);
 	assert_date(r, DATE(0x22, 0x00, 0x01, 0x01, 6, 0x00, 0x00, 0x00));
 	/* The offset to the host's clock stays. */
-	fake_clock_jump(&r->clock, 3600 * (int64_t)NS_PER_S);
+	fake_clock_jump(&r->board.clock, 3600 * (int64_t)NS_PER_S);
 	assert_date(r, DATE(0x22, 0x00, 0x01, 0x01, 6, 0x01, 0x00, 0x00));
-	r->rtc->ops->reset(r->rtc);
+	device_reset(r->rtc);
 	assert_date(r, DATE(0x22, 0x00, 0x01, 0x01, 6, 0x01, 0x00, 0x00));
 }
 
@@ -187,15 +178,15 @@ static void test_set_freezes(void **state)
 	struct rig *r = *state;
 
 	put(r, 0x0b, SET | H24);
-	fake_clock_step(&r->clock, 1000 * NS_PER_S + NS_PER_S / 4);
+	fake_clock_step(&r->board.clock, 1000 * NS_PER_S + NS_PER_S / 4);
 	assert_int_equal(get(r, 0), 0x55);
 	put(r, 0, 0x58);
 	put(r, 0x0b, H24);
 	assert_int_equal(get(r, 0), 0x58);
 	/* The divider ran on meanwhile, so the second ends where the host's does. */
-	fake_clock_step(&r->clock, NS_PER_S * 3 / 4 - 1);
+	fake_clock_step(&r->board.clock, NS_PER_S * 3 / 4 - 1);
 	assert_int_equal(get(r, 0), 0x58);
-	fake_clock_step(&r->clock, 1);
+	fake_clock_step(&r->board.clock, 1);
 	assert_int_equal(get(r, 0), 0x59);
 	/* Without SET a register takes its value at once. */
 	put(r, 4, 0x07);
@@ -240,14 +231,14 @@ static void test_alarm(void **state)
 	run(r, 20);
 	assert_true(line(r));
 	run(r, 3000);
-	assert_int_equal(fake_irq_rises(&r->irq, GSI), 1);
+	assert_int_equal(fake_irq_rises(&r->board.irq, GSI), 1);
 	assert_int_equal(get(r, 0x0c), 0xb0); /* and the seconds that passed: UF */
 	assert_false(line(r));
 	assert_int_equal(get(r, 0x0c), 0x00);
 	/* Again a day later, to the second. */
-	fake_clock_run(&r->clock, r->loop, (86400 - 4) * NS_PER_S, NS_PER_S / 2);
+	fake_clock_run(&r->board.clock, r->board.loop, (86400 - 4) * NS_PER_S, NS_PER_S / 2);
 	assert_false(line(r));
-	fake_clock_run(&r->clock, r->loop, 2 * NS_PER_S, NS_PER_S / 2);
+	fake_clock_run(&r->board.clock, r->board.loop, 2 * NS_PER_S, NS_PER_S / 2);
 	assert_true(line(r));
 }
 
@@ -256,7 +247,7 @@ static unsigned alarms(struct rig *r, unsigned seconds)
 	unsigned i, n = 0;
 
 	for (i = 0; i < seconds; i++) {
-		fake_clock_run(&r->clock, r->loop, NS_PER_S, NS_PER_S);
+		fake_clock_run(&r->board.clock, r->board.loop, NS_PER_S, NS_PER_S);
 		if (line(r)) {
 			assert_int_equal(get(r, 0x0c) & 0xa0, 0xa0);
 			n++;
@@ -282,7 +273,8 @@ static void test_alarm_wildcards(void **state)
 	assert_int_equal(alarms(r, 86400), 1);
 	put(r, 5, 0x24); /* never, and nothing spins on it */
 	assert_int_equal(alarms(r, 86400), 0);
-	assert_int_equal(fake_clock_run(&r->clock, r->loop, 86400 * NS_PER_S, NS_PER_S), 0);
+	assert_int_equal(fake_clock_run(&r->board.clock, r->board.loop, 86400 * NS_PER_S, NS_PER_S),
+			 0);
 	put(r, 5, 0xff);
 	put(r, 3, 0x60);
 	assert_int_equal(alarms(r, 7200), 0);
@@ -304,14 +296,14 @@ static void test_alarm_and_clock_jump(void **state)
 	put(r, 3, 0x00);
 	put(r, 1, 0x00);
 	put(r, 0x0b, AIE | H24);
-	fake_clock_jump(&r->clock, 6 * 3600 * (int64_t)NS_PER_S);
-	fake_clock_run(&r->clock, r->loop, 61 * NS_PER_S, NS_PER_S);
+	fake_clock_jump(&r->board.clock, 6 * 3600 * (int64_t)NS_PER_S);
+	fake_clock_run(&r->board.clock, r->board.loop, 61 * NS_PER_S, NS_PER_S);
 	assert_true(line(r));
 	get(r, 0x0c);
-	fake_clock_jump(&r->clock, -48 * 3600 * (int64_t)NS_PER_S);
-	fake_clock_run(&r->clock, r->loop, 120 * NS_PER_S, NS_PER_S);
+	fake_clock_jump(&r->board.clock, -48 * 3600 * (int64_t)NS_PER_S);
+	fake_clock_run(&r->board.clock, r->board.loop, 120 * NS_PER_S, NS_PER_S);
 	assert_false(line(r));
-	fake_clock_run(&r->clock, r->loop, 86400 * NS_PER_S, NS_PER_S);
+	fake_clock_run(&r->board.clock, r->board.loop, 86400 * NS_PER_S, NS_PER_S);
 	assert_true(line(r));
 }
 
@@ -323,14 +315,14 @@ static void test_update_ended(void **state)
 	put(r, 0x0b, UIE | H24);
 	for (i = 1; i <= 10; i++) {
 		run(r, 1000);
-		assert_int_equal(fake_irq_rises(&r->irq, GSI), i);
+		assert_int_equal(fake_irq_rises(&r->board.irq, GSI), i);
 		assert_int_equal(get(r, 0x0c) & 0x90, 0x90);
 		assert_int_equal(get(r, 0), i < 5 ? 0x55 + i : i - 5);
 	}
 	put(r, 0x0b, SET | UIE | H24); /* SET takes UIE back */
 	assert_int_equal(get(r, 0x0b), SET | H24);
 	run(r, 5000);
-	assert_int_equal(fake_irq_rises(&r->irq, GSI), 10);
+	assert_int_equal(fake_irq_rises(&r->board.irq, GSI), 10);
 }
 
 static void test_idle_costs_nothing(void **state)
@@ -338,12 +330,14 @@ static void test_idle_costs_nothing(void **state)
 	struct rig *r = *state;
 
 	get(r, 0x0c);
-	assert_int_equal(fake_clock_run(&r->clock, r->loop, 3600 * NS_PER_S, NS_PER_S / 8), 0);
+	assert_int_equal(
+	    fake_clock_run(&r->board.clock, r->board.loop, 3600 * NS_PER_S, NS_PER_S / 8), 0);
 	/* Nor does an interrupt that the guest does not acknowledge. */
 	put(r, 0x0b, PIE | UIE | AIE | H24);
-	fake_clock_run(&r->clock, r->loop, NS_PER_S, NS_PER_MS);
+	fake_clock_run(&r->board.clock, r->board.loop, NS_PER_S, NS_PER_MS);
 	assert_true(line(r));
-	assert_int_equal(fake_clock_run(&r->clock, r->loop, 3600 * NS_PER_S, NS_PER_S / 8), 0);
+	assert_int_equal(
+	    fake_clock_run(&r->board.clock, r->board.loop, 3600 * NS_PER_S, NS_PER_S / 8), 0);
 }
 
 static void test_periodic_rates(void **state)
@@ -359,7 +353,7 @@ static void test_periodic_rates(void **state)
 		get(r, 0x0c);
 		put(r, 0x0b, PIE | H24);
 		for (i = 0, n = 0; i < 40000; i++) {
-			fake_clock_run(&r->clock, r->loop, 50000, 50000);
+			fake_clock_run(&r->board.clock, r->board.loop, 50000, 50000);
 			if (line(r)) {
 				assert_int_equal(get(r, 0x0c) & 0xc0, 0xc0);
 				n++;
@@ -381,10 +375,10 @@ static void test_periodic_polled(void **state)
 
 	get(r, 0x0c);
 	assert_int_equal(get(r, 0x0c), 0);
-	fake_clock_step(&r->clock, NS_PER_S / 1024 + 1);
+	fake_clock_step(&r->board.clock, NS_PER_S / 1024 + 1);
 	assert_int_equal(get(r, 0x0c), 0x40);
 	assert_int_equal(get(r, 0x0c), 0);
-	assert_int_equal(r->irq.count, 0);
+	assert_int_equal(r->board.irq.count, 0);
 }
 
 /* After a pause of the host, missed ticks come at twice the rate, and not all of them. */
@@ -396,9 +390,9 @@ static void test_pause_makes_no_storm(void **state)
 	put(r, 0x0b, PIE | H24);
 	run(r, 1);
 	get(r, 0x0c);
-	fake_clock_step(&r->clock, 3600 * NS_PER_S);
+	fake_clock_step(&r->board.clock, 3600 * NS_PER_S);
 	for (i = 0; i < 10000; i++) {
-		fake_clock_run(&r->clock, r->loop, 100000, 100000);
+		fake_clock_run(&r->board.clock, r->board.loop, 100000, 100000);
 		if (line(r)) {
 			get(r, 0x0c);
 			n++;
@@ -420,18 +414,18 @@ static void test_memory(void **state)
 	assert_int_equal(get(r, 0x5b) | get(r, 0x5c) << 8 | get(r, 0x5d) << 16, 5 << 14);
 	mc146818_set_byte(r->rtc, 0x2d, 0x77);
 	for (i = 0x10; i < 0x2e; i++)
-		bus_write(r->ports, RTC, 1, i);
+		bus_write(r->board.ports, RTC, 1, i);
 	assert_int_equal(get(r, 0x2d), 0x77);
 	put(r, 0x0f, 0x0a);
 	put(r, 0xff, 0x33); /* the index has seven bits */
-	bus_write(r->ports, RTC + 2, 1, 0x7f);
-	bus_write(r->ports, RTC + 3, 1, 0x44);
-	r->rtc->ops->reset(r->rtc);
+	bus_write(r->board.ports, RTC + 2, 1, 0x7f);
+	bus_write(r->board.ports, RTC + 3, 1, 0x44);
+	device_reset(r->rtc);
 	assert_int_equal(get(r, 0x0f), 0x0a);
 	assert_int_equal(get(r, 0x7f), 0x33);
-	bus_write(r->ports, RTC + 2, 1, 0x7f);
-	assert_int_equal(bus_read(r->ports, RTC + 3, 1), 0x44);
-	bus_write(r->ports, RTC, 2, 0x550e); /* one 16-bit write: index and data */
+	bus_write(r->board.ports, RTC + 2, 1, 0x7f);
+	assert_int_equal(bus_read(r->board.ports, RTC + 3, 1), 0x44);
+	bus_write(r->board.ports, RTC, 2, 0x550e); /* one 16-bit write: index and data */
 	assert_int_equal(get(r, 0x0e), 0x55);
 }
 
@@ -442,10 +436,11 @@ static void test_reset_takes_interrupts_back(void **state)
 	put(r, 0x0b, PIE | AIE | UIE | H24 | DM);
 	run(r, 10);
 	assert_true(line(r));
-	r->rtc->ops->reset(r->rtc);
+	device_reset(r->rtc);
 	assert_false(line(r));
 	assert_int_equal(get(r, 0x0b), H24 | DM);
-	assert_int_equal(fake_clock_run(&r->clock, r->loop, 10 * NS_PER_S, NS_PER_MS), 0);
+	assert_int_equal(fake_clock_run(&r->board.clock, r->board.loop, 10 * NS_PER_S, NS_PER_MS),
+			 0);
 }
 
 static void test_calendar(void **state)
@@ -479,16 +474,16 @@ static void test_random_accesses(void **state)
 	for (i = 0; i < 1000000; i++) {
 		seed = seed * 6364136223846793005ul + 1442695040888963407ul;
 		if (seed >> 33 & 1)
-			bus_write(r->ports, RTC + (seed >> 34 & 3), 1u << (seed >> 36 & 3),
+			bus_write(r->board.ports, RTC + (seed >> 34 & 3), 1u << (seed >> 36 & 3),
 				  seed >> 40 & 0x0f0f0f0f0f0f0f0f);
 		else
-			bus_read(r->ports, RTC + (seed >> 34 & 3), 1u << (seed >> 36 & 3));
+			bus_read(r->board.ports, RTC + (seed >> 34 & 3), 1u << (seed >> 36 & 3));
 		if ((seed >> 50 & 15) == 0)
-			fake_clock_step(&r->clock, 1ull << (seed >> 54 & 31));
+			fake_clock_step(&r->board.clock, 1ull << (seed >> 54 & 31));
 		if ((seed >> 50 & 255) == 1)
-			fake_clock_jump(&r->clock, (int64_t)(seed >> 20) - (1ll << 43));
+			fake_clock_jump(&r->board.clock, (int64_t)(seed >> 20) - (1ll << 43));
 		if ((seed >> 50 & 15) == 2)
-			assert_in_range(loop_step(r->loop), 0, 1);
+			assert_in_range(loop_step(r->board.loop), 0, 1);
 		assert_true(mc146818_check(r->rtc));
 	}
 }

@@ -2,7 +2,7 @@
 /* PCI host, i440FX and PIIX3 through their ports: configuration cycles, INTx wires, reset port. */
 #include <lodge/pci.h>
 
-#include "fake_irq.h"
+#include "fake_board.h"
 #include "machine/layout.h"
 #include "platform/i440fx.h"
 #include "platform/piix3.h"
@@ -19,8 +19,7 @@
 #define DATA    0xcfc
 
 struct rig {
-	struct bus *ports;
-	struct fake_irq irq;
+	struct fake_board board;
 	struct pci_host *host;
 	struct i440fx *north;
 	struct piix3 *south;
@@ -42,9 +41,8 @@ static int setup_preset(void **state, bool preset)
 	struct piix3_params p = {.preset = preset, .reset = on_reset, .arg = &rig};
 
 	memset(&rig, 0, sizeof(rig));
-	fake_irq_init(&rig.irq);
-	assert_int_equal(bus_create("ports", 0xffff, &rig.ports), 0);
-	assert_int_equal(pci_host_create(rig.ports, &rig.irq.chip, &rig.host), 0);
+	fake_board_init(&rig.board, 0);
+	assert_int_equal(pci_host_create(rig.board.ports, &rig.board.irq.chip, &rig.host), 0);
 	assert_int_equal(i440fx_create(rig.host, &rig.north), 0);
 	p.host = rig.host;
 	assert_int_equal(piix3_create(&p, &rig.south), 0);
@@ -70,8 +68,7 @@ static int teardown(void **state)
 
 	for (unsigned i = 0; i < 3; i++)
 		d[i]->ops->destroy(d[i]);
-	bus_destroy(r->ports);
-	fake_irq_fini(&r->irq);
+	fake_board_fini(&r->board);
 	return 0;
 }
 
@@ -82,14 +79,14 @@ static uint32_t address(unsigned bus, unsigned devfn, unsigned reg)
 
 static uint32_t config_read(struct rig *r, unsigned devfn, unsigned reg, unsigned size)
 {
-	bus_write(r->ports, ADDRESS, 4, address(0, devfn, reg & ~3u));
-	return (uint32_t)bus_read(r->ports, DATA + (reg & 3), size);
+	bus_write(r->board.ports, ADDRESS, 4, address(0, devfn, reg & ~3u));
+	return (uint32_t)bus_read(r->board.ports, DATA + (reg & 3), size);
 }
 
 static void config_write(struct rig *r, unsigned devfn, unsigned reg, unsigned size, uint32_t v)
 {
-	bus_write(r->ports, ADDRESS, 4, address(0, devfn, reg & ~3u));
-	bus_write(r->ports, DATA + (reg & 3), size, v);
+	bus_write(r->board.ports, ADDRESS, 4, address(0, devfn, reg & ~3u));
+	bus_write(r->board.ports, DATA + (reg & 3), size, v);
 }
 
 static void test_identity(void **state)
@@ -113,23 +110,23 @@ static void test_latch_takes_dwords_only(void **state)
 {
 	struct rig *r = *state;
 
-	assert_int_equal(bus_read(r->ports, ADDRESS, 4), 0);
-	bus_write(r->ports, ADDRESS, 4, 0xffffffff);
-	assert_int_equal(bus_read(r->ports, ADDRESS, 4), 0x80fffffc);
-	bus_write(r->ports, ADDRESS, 4, 0x80000800);
-	bus_write(r->ports, ADDRESS, 1, 0x44);
-	bus_write(r->ports, ADDRESS + 3, 1, 0x01);
-	bus_write(r->ports, ADDRESS, 2, 0x4444);
-	bus_write(r->ports, ADDRESS + 2, 2, 0x4444);
-	assert_int_equal(bus_read(r->ports, ADDRESS, 4), 0x80000800);
-	assert_int_equal(bus_read(r->ports, ADDRESS, 1), 0xff);
-	assert_int_equal(bus_read(r->ports, ADDRESS + 2, 2), 0xffff);
+	assert_int_equal(bus_read(r->board.ports, ADDRESS, 4), 0);
+	bus_write(r->board.ports, ADDRESS, 4, 0xffffffff);
+	assert_int_equal(bus_read(r->board.ports, ADDRESS, 4), 0x80fffffc);
+	bus_write(r->board.ports, ADDRESS, 4, 0x80000800);
+	bus_write(r->board.ports, ADDRESS, 1, 0x44);
+	bus_write(r->board.ports, ADDRESS + 3, 1, 0x01);
+	bus_write(r->board.ports, ADDRESS, 2, 0x4444);
+	bus_write(r->board.ports, ADDRESS + 2, 2, 0x4444);
+	assert_int_equal(bus_read(r->board.ports, ADDRESS, 4), 0x80000800);
+	assert_int_equal(bus_read(r->board.ports, ADDRESS, 1), 0xff);
+	assert_int_equal(bus_read(r->board.ports, ADDRESS + 2, 2), 0xffff);
 	/* Linux asks so whether mechanism #1 exists. */
-	bus_write(r->ports, ADDRESS + 3, 1, 1);
-	bus_write(r->ports, ADDRESS, 4, 0x80000000);
-	assert_int_equal(bus_read(r->ports, ADDRESS, 4), 0x80000000);
-	pci_host_device(r->host)->ops->reset(pci_host_device(r->host));
-	assert_int_equal(bus_read(r->ports, ADDRESS, 4), 0);
+	bus_write(r->board.ports, ADDRESS + 3, 1, 1);
+	bus_write(r->board.ports, ADDRESS, 4, 0x80000000);
+	assert_int_equal(bus_read(r->board.ports, ADDRESS, 4), 0x80000000);
+	device_reset(pci_host_device(r->host));
+	assert_int_equal(bus_read(r->board.ports, ADDRESS, 4), 0);
 }
 
 static void test_absent_is_all_ones(void **state)
@@ -140,11 +137,11 @@ static void test_absent_is_all_ones(void **state)
 	assert_int_equal(config_read(r, PCI_DEVFN(1, 7), 0, 2), 0xffff);
 	assert_int_equal(config_read(r, PCI_DEVFN(31, 7), 0xff, 1), 0xff);
 	config_write(r, PCI_DEVFN(5, 0), 4, 4, 7);
-	bus_write(r->ports, ADDRESS, 4, address(1, 0, 0));
-	assert_int_equal(bus_read(r->ports, DATA, 4), 0xffffffff);
-	bus_write(r->ports, ADDRESS, 4, 0); /* enable bit clear */
-	assert_int_equal(bus_read(r->ports, DATA, 4), 0xffffffff);
-	bus_write(r->ports, DATA, 4, 0x12345678);
+	bus_write(r->board.ports, ADDRESS, 4, address(1, 0, 0));
+	assert_int_equal(bus_read(r->board.ports, DATA, 4), 0xffffffff);
+	bus_write(r->board.ports, ADDRESS, 4, 0); /* enable bit clear */
+	assert_int_equal(bus_read(r->board.ports, DATA, 4), 0xffffffff);
+	bus_write(r->board.ports, DATA, 4, 0x12345678);
 	assert_int_equal(config_read(r, 0, 0, 4), 0x12378086);
 }
 
@@ -199,61 +196,62 @@ static void test_sweep(void **state)
 
 	for (unsigned d = 0; d < sizeof(devfns) / sizeof(devfns[0]); d++) {
 		for (unsigned reg = 0; reg < 256; reg += 4) {
-			bus_write(r->ports, ADDRESS, 4, address(0, devfns[d], reg));
+			bus_write(r->board.ports, ADDRESS, 4, address(0, devfns[d], reg));
 			for (unsigned port = ADDRESS - 8; port < DATA + 8; port++) {
 				for (unsigned size = 1; size <= 8; size *= 2)
-					bus_read(r->ports, port, size);
+					bus_read(r->board.ports, port, size);
 			}
 			for (unsigned port = DATA; port < DATA + 4; port++) {
 				for (unsigned size = 1; size <= 8; size *= 2)
-					bus_write(r->ports, port, size, 0xa5c3f00f96695aa5ull);
+					bus_write(r->board.ports, port, size,
+						  0xa5c3f00f96695aa5ull);
 			}
 		}
 	}
 	for (unsigned port = ADDRESS - 8; port < ADDRESS + 4; port++) {
 		for (unsigned size = 1; size <= 8; size *= 2)
-			bus_write(r->ports, port, size, 0xa5c3f00f96695aa5ull);
+			bus_write(r->board.ports, port, size, 0xa5c3f00f96695aa5ull);
 	}
 	assert_int_equal(config_read(r, 0x00, 0x00, 4), 0x12378086);
 	assert_int_equal(config_read(r, 0x08, 0x00, 4), 0x70008086);
 	/* A dword over the end of the window is the window's last byte and nobody's three. */
-	bus_write(r->ports, ADDRESS, 4, address(0, 0, 0));
-	assert_int_equal(bus_read(r->ports, DATA + 3, 4), 0xffffff12);
+	bus_write(r->board.ports, ADDRESS, 4, address(0, 0, 0));
+	assert_int_equal(bus_read(r->board.ports, DATA + 3, 4), 0xffffff12);
 	/* A word at the end of the latch is not an access of the latch. */
-	assert_int_equal(bus_read(r->ports, ADDRESS + 3, 2), 0x86ff);
+	assert_int_equal(bus_read(r->board.ports, ADDRESS + 3, 2), 0x86ff);
 }
 
 static void test_reset_port(void **state)
 {
 	struct rig *r = *state;
 
-	bus_write(r->ports, ADDRESS, 4, 0x80ffffff); /* the latch is not the reset port */
+	bus_write(r->board.ports, ADDRESS, 4, 0x80ffffff); /* the latch is not the reset port */
 	assert_int_equal(r->resets, 0);
-	assert_int_equal(bus_read(r->ports, RESET, 1), 0);
-	bus_write(r->ports, RESET, 1, 0x02);
+	assert_int_equal(bus_read(r->board.ports, RESET, 1), 0);
+	bus_write(r->board.ports, RESET, 1, 0x02);
 	assert_int_equal(r->resets, 0);
-	bus_write(r->ports, RESET, 1, 0x06);
+	bus_write(r->board.ports, RESET, 1, 0x06);
 	assert_int_equal(r->resets, 1);
 	assert_true(r->hard);
-	assert_int_equal(bus_read(r->ports, RESET, 1), 0x06);
-	bus_write(r->ports, RESET, 1, 0x0e); /* no edge */
+	assert_int_equal(bus_read(r->board.ports, RESET, 1), 0x06);
+	bus_write(r->board.ports, RESET, 1, 0x0e); /* no edge */
 	assert_int_equal(r->resets, 1);
-	bus_write(r->ports, RESET, 1, 0x00);
-	bus_write(r->ports, RESET, 1, 0x04);
+	bus_write(r->board.ports, RESET, 1, 0x00);
+	bus_write(r->board.ports, RESET, 1, 0x04);
 	assert_int_equal(r->resets, 2);
 	assert_false(r->hard);
-	piix3_device(r->south)->ops->reset(piix3_device(r->south));
-	assert_int_equal(bus_read(r->ports, RESET, 1), 0);
-	bus_write(r->ports, RESET, 1, 0x06);
+	device_reset(piix3_device(r->south));
+	assert_int_equal(bus_read(r->board.ports, RESET, 1), 0);
+	bus_write(r->board.ports, RESET, 1, 0x06);
 	assert_int_equal(r->resets, 3);
 	/* As the upper byte of a word at 0xcf8, and as the lower one of a word at 0xcf9. */
-	bus_write(r->ports, ADDRESS, 2, 0x0000);
-	bus_write(r->ports, ADDRESS, 2, 0x0600);
+	bus_write(r->board.ports, ADDRESS, 2, 0x0000);
+	bus_write(r->board.ports, ADDRESS, 2, 0x0600);
 	assert_int_equal(r->resets, 4);
-	assert_int_equal(bus_read(r->ports, ADDRESS, 2), 0x06ff);
-	assert_int_equal(bus_read(r->ports, RESET, 2), 0xff06);
-	bus_write(r->ports, RESET, 2, 0x0600);
-	assert_int_equal(bus_read(r->ports, RESET, 1), 0x00);
+	assert_int_equal(bus_read(r->board.ports, ADDRESS, 2), 0x06ff);
+	assert_int_equal(bus_read(r->board.ports, RESET, 2), 0xff06);
+	bus_write(r->board.ports, RESET, 2, 0x0600);
+	assert_int_equal(bus_read(r->board.ports, RESET, 1), 0x00);
 }
 
 static void test_intx_wiring(void **state)
@@ -273,12 +271,12 @@ static void test_intx_wiring(void **state)
 		struct irq_line line;
 
 		pci_host_intx_line(r->host, PCI_DEVFN(cases[i].slot, 0), cases[i].pin, &line);
-		fake_irq_clear(&r->irq);
+		fake_irq_clear(&r->board.irq);
 		irq_set(&line, true);
-		assert_true(fake_irq_level(&r->irq, cases[i].gsi));
-		assert_int_equal(r->irq.count, 1);
+		assert_true(fake_irq_level(&r->board.irq, cases[i].gsi));
+		assert_int_equal(r->board.irq.count, 1);
 		irq_set(&line, false);
-		assert_false(fake_irq_level(&r->irq, cases[i].gsi));
+		assert_false(fake_irq_level(&r->board.irq, cases[i].gsi));
 	}
 }
 
@@ -294,36 +292,36 @@ static void test_intx_routing_moves(void **state)
 	irq_set(&a, true);
 	irq_set(&b, true);
 	irq_set(&c, true);
-	assert_int_equal(r->irq.chip.votes[11], 2);
+	assert_int_equal(r->board.irq.chip.votes[11], 2);
 	irq_set(&a, false);
 	irq_set(&c, false);
-	assert_true(fake_irq_level(&r->irq, 11));
+	assert_true(fake_irq_level(&r->board.irq, 11));
 	/* The level moves with the wire. */
 	config_write(r, 0x08, 0x62, 1, 5);
-	assert_false(fake_irq_level(&r->irq, 11));
-	assert_true(fake_irq_level(&r->irq, 5));
+	assert_false(fake_irq_level(&r->board.irq, 11));
+	assert_true(fake_irq_level(&r->board.irq, 5));
 	/* The same by a dword write over all four. */
 	config_write(r, 0x08, 0x60, 4, 0x0b090b0b);
-	assert_false(fake_irq_level(&r->irq, 5));
-	assert_true(fake_irq_level(&r->irq, 9));
+	assert_false(fake_irq_level(&r->board.irq, 5));
+	assert_true(fake_irq_level(&r->board.irq, 9));
 	/* Off, and to a reserved number: nowhere, and nothing is left behind. */
 	config_write(r, 0x08, 0x62, 1, 0x89);
-	assert_false(fake_irq_level(&r->irq, 9));
+	assert_false(fake_irq_level(&r->board.irq, 9));
 	config_write(r, 0x08, 0x62, 1, 8);
 	assert_int_equal(config_read(r, 0x08, 0x62, 1), 8);
 	config_write(r, 0x08, 0x62, 1, 0);
 	for (unsigned gsi = 0; gsi < IRQ_GSI_COUNT; gsi++)
-		assert_false(fake_irq_level(&r->irq, gsi));
+		assert_false(fake_irq_level(&r->board.irq, gsi));
 	/* Raised while off, seen when routed. */
 	irq_set(&a, true);
 	irq_set(&b, false);
 	config_write(r, 0x08, 0x62, 1, 10);
-	assert_true(fake_irq_level(&r->irq, 10));
-	piix3_device(r->south)->ops->reset(piix3_device(r->south));
-	assert_false(fake_irq_level(&r->irq, 10));
-	assert_true(fake_irq_level(&r->irq, 11));
+	assert_true(fake_irq_level(&r->board.irq, 10));
+	device_reset(piix3_device(r->south));
+	assert_false(fake_irq_level(&r->board.irq, 10));
+	assert_true(fake_irq_level(&r->board.irq, 11));
 	irq_set(&a, false);
-	assert_false(fake_irq_level(&r->irq, 11));
+	assert_false(fake_irq_level(&r->board.irq, 11));
 }
 
 static void test_power_on_routing_is_off(void **state)
@@ -334,7 +332,7 @@ static void test_power_on_routing_is_off(void **state)
 	assert_int_equal(config_read(r, 0x08, 0x60, 4), 0x80808080);
 	pci_host_intx_line(r->host, PCI_DEVFN(3, 0), 1, &a);
 	irq_set(&a, true);
-	assert_int_equal(r->irq.count, 0);
+	assert_int_equal(r->board.irq.count, 0);
 	irq_set(&a, false);
 }
 
@@ -365,7 +363,7 @@ static void test_i440fx_registers(void **state)
 	assert_int_equal(config_read(r, 0, 0x72, 1), 0x1a);
 	config_write(r, 0, 0x72, 1, 0x4a);
 	assert_int_equal(config_read(r, 0, 0x72, 1), 0x1a);
-	i440fx_device(r->north)->ops->reset(i440fx_device(r->north));
+	device_reset(i440fx_device(r->north));
 	assert_int_equal(config_read(r, 0, 0x72, 1), 0x02);
 	assert_int_equal(config_read(r, 0, 0x59, 1), 0x00);
 	config_write(r, 0, 0x72, 1, 0x40);

@@ -2,8 +2,7 @@
 /* PIIX4 power management through its ports, with a clock that the test steps. */
 #include "platform/piix4_pm.h"
 
-#include "fake_clock.h"
-#include "fake_irq.h"
+#include "fake_board.h"
 #include "machine/layout.h"
 
 #include <setjmp.h>
@@ -26,10 +25,7 @@
 #define SCI     9
 
 struct rig {
-	struct bus *ports;
-	struct fake_irq irq;
-	struct fake_clock clock;
-	struct loop *loop;
+	struct fake_board board;
 	struct pci_host *host;
 	struct piix4_pm *pm;
 	unsigned poweroffs;
@@ -46,15 +42,12 @@ static int setup_preset(void **state, bool preset)
 	struct piix4_pm_params p = {.preset = preset, .poweroff = on_poweroff, .arg = &rig};
 
 	memset(&rig, 0, sizeof(rig));
-	fake_irq_init(&rig.irq);
-	fake_clock_init(&rig.clock, 0);
-	assert_int_equal(loop_create(&rig.clock.clock, &rig.loop), 0);
-	assert_int_equal(bus_create("ports", 0xffff, &rig.ports), 0);
-	assert_int_equal(pci_host_create(rig.ports, &rig.irq.chip, &rig.host), 0);
+	fake_board_init(&rig.board, 0);
+	assert_int_equal(pci_host_create(rig.board.ports, &rig.board.irq.chip, &rig.host), 0);
 	p.host = rig.host;
-	p.ports = rig.ports;
-	p.irq = &rig.irq.chip;
-	p.loop = rig.loop;
+	p.ports = rig.board.ports;
+	p.irq = &rig.board.irq.chip;
+	p.loop = rig.board.loop;
 	assert_int_equal(piix4_pm_create(&p, &rig.pm), 0);
 	*state = &rig;
 	return 0;
@@ -76,20 +69,18 @@ static int teardown(void **state)
 
 	piix4_pm_device(r->pm)->ops->destroy(piix4_pm_device(r->pm));
 	pci_host_device(r->host)->ops->destroy(pci_host_device(r->host));
-	bus_destroy(r->ports);
-	loop_destroy(r->loop);
-	fake_irq_fini(&r->irq);
+	fake_board_fini(&r->board);
 	return 0;
 }
 
 static uint64_t rd(struct rig *r, unsigned port, unsigned size)
 {
-	return bus_read(r->ports, port, size);
+	return bus_read(r->board.ports, port, size);
 }
 
 static void wr(struct rig *r, unsigned port, unsigned size, uint64_t v)
 {
-	bus_write(r->ports, port, size, v);
+	bus_write(r->board.ports, port, size, v);
 }
 
 static uint32_t config_read(struct rig *r, unsigned reg, unsigned size)
@@ -105,7 +96,7 @@ static void config_write(struct rig *r, unsigned reg, unsigned size, uint32_t v)
 /* Steps to the first nanosecond at which the timer, 0 now, has counted ticks. */
 static void step_ticks(struct rig *r, uint64_t ticks)
 {
-	fake_clock_step(&r->clock, (ticks * NS_PER_S + HZ - 1) / HZ);
+	fake_clock_step(&r->board.clock, (ticks * NS_PER_S + HZ - 1) / HZ);
 }
 
 static void test_identity(void **state)
@@ -129,15 +120,15 @@ static void test_timer_counts(void **state)
 	assert_int_equal(rd(r, PMTMR, 4), 0);
 	step_ticks(r, 1);
 	assert_int_equal(rd(r, PMTMR, 4), 1);
-	fake_clock_step(&r->clock, NS_PER_S);
+	fake_clock_step(&r->board.clock, NS_PER_S);
 	assert_int_equal(rd(r, PMTMR, 4), 3579546);
-	fake_clock_step(&r->clock, 9 * NS_PER_S);
+	fake_clock_step(&r->board.clock, 9 * NS_PER_S);
 	assert_int_equal(rd(r, PMTMR, 4), 35795451 & 0xffffff);
 	assert_int_equal(rd(r, PMTMR + 3, 1), 0);
 	wr(r, PMTMR, 4, 0x1234);
 	assert_int_equal(rd(r, PMTMR, 4), 35795451 & 0xffffff);
 	/* A year on, still exact. */
-	fake_clock_step(&r->clock, 365 * 86400 * NS_PER_S);
+	fake_clock_step(&r->board.clock, 365 * 86400 * NS_PER_S);
 	assert_int_equal(rd(r, PMTMR, 4), (35795451 + 365 * 86400 * HZ) & 0xffffff);
 }
 
@@ -154,8 +145,8 @@ static void test_overflow_status_without_interrupt(void **state)
 	assert_int_equal(rd(r, PMSTS, 2), 0);
 	step_ticks(r, HALF);
 	assert_int_equal(rd(r, PMSTS, 2), TMROF);
-	assert_int_equal(loop_step(r->loop), 0); /* nobody asked for an interrupt */
-	assert_int_equal(r->irq.count, 0);
+	assert_int_equal(loop_step(r->board.loop), 0); /* nobody asked for an interrupt */
+	assert_int_equal(r->board.irq.count, 0);
 }
 
 static void test_overflow_interrupt(void **state)
@@ -164,25 +155,25 @@ static void test_overflow_interrupt(void **state)
 
 	wr(r, PMEN, 2, TMROF);
 	step_ticks(r, HALF - 1);
-	assert_int_equal(loop_step(r->loop), 0);
+	assert_int_equal(loop_step(r->board.loop), 0);
 	step_ticks(r, 1);
-	assert_int_equal(loop_step(r->loop), 1);
-	assert_true(fake_irq_level(&r->irq, SCI));
+	assert_int_equal(loop_step(r->board.loop), 1);
+	assert_true(fake_irq_level(&r->board.irq, SCI));
 	assert_int_equal(rd(r, PMSTS, 2), TMROF);
 	wr(r, PMSTS, 2, TMROF);
-	assert_false(fake_irq_level(&r->irq, SCI));
+	assert_false(fake_irq_level(&r->board.irq, SCI));
 	/* Each half turn again, for as long as it is wanted. */
 	step_ticks(r, HALF);
-	assert_int_equal(loop_step(r->loop), 1);
-	assert_int_equal(fake_irq_rises(&r->irq, SCI), 2);
+	assert_int_equal(loop_step(r->board.loop), 1);
+	assert_int_equal(fake_irq_rises(&r->board.irq, SCI), 2);
 	wr(r, PMEN, 2, 0);
-	assert_false(fake_irq_level(&r->irq, SCI));
+	assert_false(fake_irq_level(&r->board.irq, SCI));
 	wr(r, PMSTS, 2, TMROF);
 	step_ticks(r, 3 * HALF);
-	assert_int_equal(loop_step(r->loop), 0);
+	assert_int_equal(loop_step(r->board.loop), 0);
 	/* Enabling what has long been pending raises at once. */
 	wr(r, PMEN, 2, TMROF);
-	assert_true(fake_irq_level(&r->irq, SCI));
+	assert_true(fake_irq_level(&r->board.irq, SCI));
 }
 
 static void test_power_button(void **state)
@@ -190,24 +181,24 @@ static void test_power_button(void **state)
 	struct rig *r = *state;
 
 	piix4_pm_power_button(r->pm);
-	assert_int_equal(r->irq.count, 0);
+	assert_int_equal(r->board.irq.count, 0);
 	assert_int_equal(rd(r, PMSTS, 2), PWRBTN);
 	wr(r, PMEN, 2, PWRBTN);
-	assert_true(fake_irq_level(&r->irq, SCI));
+	assert_true(fake_irq_level(&r->board.irq, SCI));
 	wr(r, PMSTS, 2, 0x0021); /* other bits do not clear it */
-	assert_true(fake_irq_level(&r->irq, SCI));
+	assert_true(fake_irq_level(&r->board.irq, SCI));
 	wr(r, PMSTS + 1, 1, PWRBTN >> 8);
-	assert_false(fake_irq_level(&r->irq, SCI));
+	assert_false(fake_irq_level(&r->board.irq, SCI));
 	piix4_pm_power_button(r->pm);
 	piix4_pm_power_button(r->pm);
-	assert_int_equal(fake_irq_rises(&r->irq, SCI), 2);
+	assert_int_equal(fake_irq_rises(&r->board.irq, SCI), 2);
 	/* Out of ACPI mode there is no SCI. */
 	wr(r, PMCNTRL, 2, 0);
-	assert_false(fake_irq_level(&r->irq, SCI));
+	assert_false(fake_irq_level(&r->board.irq, SCI));
 	wr(r, PMCNTRL, 2, 1);
-	assert_true(fake_irq_level(&r->irq, SCI));
-	piix4_pm_device(r->pm)->ops->reset(piix4_pm_device(r->pm));
-	assert_false(fake_irq_level(&r->irq, SCI));
+	assert_true(fake_irq_level(&r->board.irq, SCI));
+	device_reset(piix4_pm_device(r->pm));
+	assert_false(fake_irq_level(&r->board.irq, SCI));
 	assert_int_equal(rd(r, PMSTS, 4), 0);
 }
 
@@ -234,7 +225,7 @@ static void test_general_events(void **state)
 
 	wr(r, GPSTS, 4, 0xffffffff);
 	assert_int_equal(rd(r, GPSTS, 4), 0xffff0000);
-	assert_int_equal(r->irq.count, 0);
+	assert_int_equal(r->board.irq.count, 0);
 }
 
 static void test_base_moves(void **state)
@@ -260,7 +251,7 @@ static void test_base_moves(void **state)
 	config_write(r, 0x40, 4, PM);
 	assert_int_equal(rd(r, PMCNTRL, 2), 0x0001);
 	config_write(r, 0x40, 4, 0x1000);
-	piix4_pm_device(r->pm)->ops->reset(piix4_pm_device(r->pm));
+	device_reset(piix4_pm_device(r->pm));
 	assert_int_equal(rd(r, PMCNTRL, 2), 0x0001);
 	assert_int_equal(rd(r, 0x1004, 2), 0xffff);
 }
@@ -299,7 +290,7 @@ static void test_power_on(void **state)
 	assert_int_equal(rd(r, PMCNTRL, 2), 0x0000);
 	wr(r, PMEN, 2, PWRBTN);
 	piix4_pm_power_button(r->pm);
-	assert_int_equal(r->irq.count, 0);
+	assert_int_equal(r->board.irq.count, 0);
 }
 
 /* Rows 19, 37 and 39: every port of both blocks and around them, every size and alignment. */
@@ -314,8 +305,8 @@ static void test_sweep(void **state)
 				rd(r, port, size);
 				for (unsigned i = 0; i < 4; i++)
 					wr(r, port, size, values[i]);
-				fake_clock_step(&r->clock, NS_PER_S / 10);
-				loop_step(r->loop);
+				fake_clock_step(&r->board.clock, NS_PER_S / 10);
+				loop_step(r->board.loop);
 			}
 		}
 	}
@@ -325,11 +316,11 @@ static void test_sweep(void **state)
 				config_write(r, reg, size, (uint32_t)values[i]);
 	}
 	assert_int_equal(config_read(r, 0x00, 4), 0x71138086);
-	piix4_pm_device(r->pm)->ops->reset(piix4_pm_device(r->pm));
+	device_reset(piix4_pm_device(r->pm));
 	assert_int_equal(rd(r, PMSTS, 4), 0);
 	assert_int_equal(rd(r, PMCNTRL, 2), 1);
 	assert_int_equal(rd(r, PMTMR, 4), 0);
-	assert_false(fake_irq_level(&r->irq, SCI));
+	assert_false(fake_irq_level(&r->board.irq, SCI));
 	/* An access that hangs over the end of the block is done byte by byte. */
 	assert_int_equal(rd(r, PM + 0x3f, 4), 0xffffff00);
 	assert_int_equal(rd(r, PM - 1, 2), 0x00ff);
@@ -343,7 +334,7 @@ static void test_reset_untangles(void **state)
 	config_write(r, 0x40, 4, 0xb001);
 	config_write(r, 0x90, 4, PM | 1);
 	assert_int_equal(rd(r, PMCNTRL, 2), 0);
-	piix4_pm_device(r->pm)->ops->reset(piix4_pm_device(r->pm));
+	device_reset(piix4_pm_device(r->pm));
 	assert_int_equal(rd(r, PMCNTRL, 2), 1);
 	wr(r, SMB + 5, 1, 0x5a);
 	assert_int_equal(rd(r, SMB + 5, 1), 0x5a);

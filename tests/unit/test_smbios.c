@@ -6,6 +6,7 @@
  */
 #include "boot/smbios.h"
 
+#include "bytes.h"
 #include "machine/layout.h"
 
 #include <errno.h>
@@ -34,24 +35,6 @@ struct dmi {
 };
 
 static const struct smbios_params params = {.sockets = 1, .cores = 4, .threads = 1};
-
-static uint64_t le(const uint8_t *p, unsigned size)
-{
-	uint64_t v = 0;
-
-	while (size--)
-		v = v << 8 | p[size];
-	return v;
-}
-
-static uint8_t sum(const uint8_t *p, size_t n)
-{
-	uint8_t s = 0;
-
-	while (n--)
-		s = (uint8_t)(s + *p++);
-	return s;
-}
 
 /* The number of bytes of the structure at p. */
 static size_t walk_structure(const uint8_t *p, const uint8_t *end, struct structure *s)

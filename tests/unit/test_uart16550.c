@@ -3,8 +3,7 @@
 #include "platform/uart16550.h"
 
 #include "fake_chr.h"
-#include "fake_clock.h"
-#include "fake_irq.h"
+#include "fake_board.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,10 +31,7 @@
 #define OPEN 0x0b /* DTR, RTS, OUT2 */
 
 struct rig {
-	struct bus *ports;
-	struct fake_irq irq;
-	struct fake_clock clock;
-	struct loop *loop;
+	struct fake_board board;
 	struct chr chr;
 	struct device *uart;
 };
@@ -46,13 +42,10 @@ static int setup(void **state)
 	struct uart16550_params p = {.port = COM, .gsi = GSI};
 
 	assert_non_null(r);
-	fake_irq_init(&r->irq);
-	fake_clock_init(&r->clock, 0);
-	assert_int_equal(loop_create(&r->clock.clock, &r->loop), 0);
-	assert_int_equal(bus_create("ports", 0xffff, &r->ports), 0);
-	p.ports = r->ports;
-	p.irq = &r->irq.chip;
-	p.loop = r->loop;
+	fake_board_init(&r->board, 0);
+	p.ports = r->board.ports;
+	p.irq = &r->board.irq.chip;
+	p.loop = r->board.loop;
 	p.chr = &r->chr;
 	assert_int_equal(uart16550_create(&p, &r->uart), 0);
 	*state = r;
@@ -65,26 +58,24 @@ static int teardown(void **state)
 
 	assert_true(uart16550_check(r->uart));
 	r->uart->ops->destroy(r->uart);
-	bus_destroy(r->ports);
-	loop_destroy(r->loop);
-	fake_irq_fini(&r->irq);
+	fake_board_fini(&r->board);
 	free(r);
 	return 0;
 }
 
 static void out(struct rig *r, uint16_t port, uint8_t value)
 {
-	bus_write(r->ports, port, 1, value);
+	bus_write(r->board.ports, port, 1, value);
 }
 
 static uint8_t in(struct rig *r, uint16_t port)
 {
-	return (uint8_t)bus_read(r->ports, port, 1);
+	return (uint8_t)bus_read(r->board.ports, port, 1);
 }
 
 static bool line(struct rig *r)
 {
-	return fake_irq_level(&r->irq, GSI);
+	return fake_irq_level(&r->board.irq, GSI);
 }
 
 static void open_with_fifos(struct rig *r)
@@ -175,14 +166,14 @@ static void test_send(void **state)
 	assert_true(line(r));
 	assert_int_equal(in(r, IIR), 0xc2);
 	assert_false(line(r));
-	fake_irq_clear(&r->irq);
+	fake_irq_clear(&r->board.irq);
 	/* Far more than a FIFO holds, back to back, as coalesced writes come. */
 	for (i = 0; i < 5000; i++)
 		out(r, DATA, (uint8_t)i);
 	assert_int_equal(r->chr.sent_count, 5000);
 	for (i = 0; i < 5000; i++)
 		assert_int_equal(r->chr.sent[i], (uint8_t)i);
-	assert_int_equal(fake_irq_rises(&r->irq, GSI), 1);
+	assert_int_equal(fake_irq_rises(&r->board.irq, GSI), 1);
 	assert_int_equal(in(r, IIR), 0xc2);
 	out(r, IER, 0);
 	assert_false(line(r));
@@ -195,11 +186,11 @@ static void test_send_without_fifo(void **state)
 
 	out(r, MCR, OPEN);
 	out(r, IER, THRI);
-	fake_irq_clear(&r->irq);
+	fake_irq_clear(&r->board.irq);
 	out(r, DATA, 'a');
 	out(r, DATA, 'b');
 	assert_true(line(r));
-	assert_int_equal(fake_irq_rises(&r->irq, GSI), 2);
+	assert_int_equal(fake_irq_rises(&r->board.irq, GSI), 2);
 }
 
 static void test_out2_gates_the_line(void **state)
@@ -253,14 +244,14 @@ static void test_receive_timeout(void **state)
 	assert_int_equal(in(r, DATA), 'x');
 	/* The guest leaves the rest: there must be a new edge for it. */
 	assert_false(line(r));
-	fake_clock_run(&r->clock, r->loop, 100 * NS_PER_MS, NS_PER_MS);
+	fake_clock_run(&r->board.clock, r->board.loop, 100 * NS_PER_MS, NS_PER_MS);
 	assert_true(line(r));
 	assert_int_equal(in(r, IIR), 0xcc);
 	assert_int_equal(in(r, DATA), 'y');
 	assert_int_equal(in(r, DATA), 'z');
-	fake_irq_clear(&r->irq);
-	fake_clock_run(&r->clock, r->loop, 100 * NS_PER_MS, NS_PER_MS);
-	assert_int_equal(r->irq.count, 0);
+	fake_irq_clear(&r->board.irq);
+	fake_clock_run(&r->board.clock, r->board.loop, 100 * NS_PER_MS, NS_PER_MS);
+	assert_int_equal(r->board.irq.count, 0);
 	assert_int_equal(r->chr.accepts, 0);
 }
 
@@ -427,7 +418,7 @@ static void test_reset(void **state)
 	out(r, SCR, 1);
 	fake_chr_give(&r->chr, "abc", 3);
 	assert_true(line(r));
-	r->uart->ops->reset(r->uart);
+	device_reset(r->uart);
 	assert_false(line(r));
 	assert_int_equal(in(r, IIR), 0x01);
 	assert_int_equal(in(r, IER), 0);
@@ -440,8 +431,11 @@ static void test_reset(void **state)
 static void test_no_stream(void **state)
 {
 	struct rig *r = *state;
-	struct uart16550_params p = {
-	    .ports = r->ports, .port = 0x2f8, .irq = &r->irq.chip, .gsi = 3, .loop = r->loop};
+	struct uart16550_params p = {.ports = r->board.ports,
+				     .port = 0x2f8,
+				     .irq = &r->board.irq.chip,
+				     .gsi = 3,
+				     .loop = r->board.loop};
 	struct device *second;
 
 	assert_int_equal(uart16550_create(&p, &second), 0);
@@ -466,10 +460,10 @@ static void test_random_accesses(void **state)
 	for (i = 0; i < 1000000; i++) {
 		seed = seed * 6364136223846793005ul + 1442695040888963407ul;
 		if (seed >> 33 & 1)
-			bus_write(r->ports, COM + (seed >> 34 & 7), 1u << (seed >> 37 & 3),
+			bus_write(r->board.ports, COM + (seed >> 34 & 7), 1u << (seed >> 37 & 3),
 				  seed >> 40);
 		else
-			bus_read(r->ports, COM + (seed >> 34 & 7), 1u << (seed >> 37 & 3));
+			bus_read(r->board.ports, COM + (seed >> 34 & 7), 1u << (seed >> 37 & 3));
 		if ((seed >> 50 & 7) == 0)
 			fake_chr_give(&r->chr, "0123456789abcdef", seed >> 53 & 15);
 		if ((seed >> 50 & 63) == 1)
