@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Files that disks live in: cache modes, alignment, locks, engines. */
+#include "block/driver.h"
+#include "block_rig.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define KIB      1024ull
+#define MIB      (1024ull * KIB)
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static char *buffer; /* 1 MiB, page aligned */
+
+static int setup(void **state)
+{
+	struct block_rig *rig = calloc(1, sizeof(*rig));
+
+	rig_init(rig);
+	if (!buffer)
+		buffer = aligned_alloc(4096, MIB);
+	memset(buffer, 0, MIB);
+	*state = rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rig_destroy(*state);
+	free(*state);
+	return 0;
+}
+
+static void open_raw(struct block_rig *rig, struct block_params p)
+{
+	p.image.path = rig_path(rig, "disk");
+	rig_open(rig, &p);
+}
+
+static void fill(char *at, uint64_t n, char value)
+{
+	memset(at, value, n);
+}
+
+static void assert_filled(const char *at, uint64_t n, char value)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		if (at[i] != value)
+			fail_msg("byte %llu is %#x, not %#x", (unsigned long long)i,
+				 (unsigned char)at[i], (unsigned char)value);
+	}
+}
+
+static uint64_t sector_seed(const char *at)
+{
+	uint64_t seed;
+
+	memcpy(&seed, at, sizeof(seed));
+	return seed;
+}
+
+/* What each mode asks of the host for a write, a write with FUA, zeroes with FUA and a flush. */
+static void keeps_the_promises_of_its_mode(void **state)
+{
+	static const struct {
+		enum block_cache cache;
+		bool write_cache;
+		unsigned durable; /* of two writes */
+		unsigned syncs;
+	} modes[] = {
+	    {BLOCK_CACHE_WRITEBACK, true, 1, 2},     {BLOCK_CACHE_NONE, true, 1, 2},
+	    {BLOCK_CACHE_WRITETHROUGH, false, 2, 2}, {BLOCK_CACHE_DIRECTSYNC, false, 2, 2},
+	    {BLOCK_CACHE_UNSAFE, true, 0, 0},
+	};
+	struct block_rig *rig = *state;
+
+	for (unsigned i = 0; i < COUNT(modes); i++) {
+		rig_make_file(rig, "disk", MIB, 0);
+		open_raw(rig, (struct block_params){.cache = modes[i].cache});
+		fake_engine_log(&rig->fake, open(rig_path(rig, "disk"), O_RDONLY | O_CLOEXEC));
+		memset(rig->fake.ios, 0, sizeof(rig->fake.ios));
+		rig->fake.durable_writes = 0;
+		assert_int_equal(block_geometry(rig->block)->write_cache, modes[i].write_cache);
+		assert_int_equal(rig_do(rig, BLOCK_WRITE, 0, 0, buffer, 4096), 0);
+		assert_int_equal(rig_do(rig, BLOCK_WRITE, BLOCK_FUA, 0, buffer, 4096), 0);
+		assert_int_equal(rig->fake.durable_writes, modes[i].durable);
+		assert_int_equal(rig_do(rig, BLOCK_WRITE_ZEROES, BLOCK_FUA, 0, NULL, 4096), 0);
+		assert_int_equal(rig_do(rig, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+		assert_int_equal(rig->fake.ios[IO_SYNC], modes[i].syncs);
+		close(rig->fake.log_fd);
+		rig->fake.log_fd = -1;
+		rig_close(rig);
+	}
+}
+
+static void bounces_what_is_misaligned(void **state)
+{
+	struct block_rig *rig = *state;
+
+	rig_make_file(rig, "disk", MIB, 0);
+	open_raw(rig, (struct block_params){.cache = BLOCK_CACHE_NONE});
+	fill(buffer, MIB, 'm');
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t at = 512 * (3 + 40ull * i), n = i == 2 ? 400 * KIB : 512;
+
+		assert_int_equal(rig_do(rig, BLOCK_WRITE, 0, at, buffer + 1 + i, n), 0);
+		assert_int_equal(
+		    rig_do(rig, BLOCK_READ, 0, at - 512, buffer + 512 * KIB + 3, n + 1024), 0);
+		assert_int_equal(sector_seed(buffer + 512 * KIB + 3), at / 512 - 1);
+		assert_filled(buffer + 512 * KIB + 3 + 512, n, 'm');
+		assert_int_equal(sector_seed(buffer + 512 * KIB + 3 + 512 + n), (at + n) / 512);
+		fill(buffer, MIB, 'm');
+	}
+}
+
+/* Sectors of one block written at the same time, misaligned: none may undo another. */
+static void merges_in_turn(void **state)
+{
+	struct block_rig *rig = *state;
+	static struct rig_request r[64];
+
+	rig_make_file(rig, "disk", MIB, 0);
+	open_raw(rig, (struct block_params){.cache = BLOCK_CACHE_NONE});
+	((struct file *)rig->block->state)->alignment = 4096;
+	rig->fake.shuffle = 7;
+	for (unsigned i = 0; i < 64; i++) {
+		fill(buffer + 1024ull * i, 512, (char)('A' + i % 32));
+		rig_start(rig, &r[i], BLOCK_WRITE, 0, 512ull * i, buffer + 1024ull * i, 512);
+	}
+	for (unsigned i = 0; i < 64; i++)
+		rig_wait(rig, &r[i]);
+	assert_int_equal(rig_do(rig, BLOCK_READ, 0, 0, buffer, MIB), 0);
+	for (unsigned i = 0; i < 64; i++)
+		assert_filled(buffer + 512ull * i, 512, (char)('A' + i % 32));
+	assert_int_equal(sector_seed(buffer + 64 * 512), 64);
+}
+
+static void locks_out_a_second_writer(void **state)
+{
+	struct block_rig *rig = *state;
+	struct block_params p = {.image.path = rig_path(rig, "disk")};
+	struct refusal why = {0};
+	struct block *second = NULL;
+
+	rig_make_file(rig, "disk", MIB, 0);
+	rig_open(rig, &p);
+	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), -1);
+	assert_int_equal(why.status, STATUS_UNAVAILABLE);
+	assert_non_null(strstr(why.text, "in use by another process"));
+	p.read_only = true;
+	why = (struct refusal){0};
+	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), -1);
+	rig_close(rig);
+	/* Readers share. */
+	rig_open(rig, &p);
+	why = (struct refusal){0};
+	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), 0);
+	block_close(second);
+	p.read_only = false;
+	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), -1);
+}
+
+/* The real thing: real threads, several requests at once. */
+static void works_on_every_engine(void **state)
+{
+	static const enum block_aio kinds[] = {BLOCK_AIO_AUTO, BLOCK_AIO_THREADS};
+	struct block_rig *rig = *state;
+	static struct rig_request r[32];
+
+	rig_make_file(rig, "disk", MIB, 3);
+	for (unsigned k = 0; k < COUNT(kinds); k++) {
+		struct block_params p = {.image.path = rig_path(rig, "disk"), .aio = kinds[k]};
+		struct refusal why = {0};
+
+		assert_int_equal(block_open(&p, rig->loop, &rig->block, &why), 0);
+		for (unsigned i = 0; i < 32; i++)
+			rig_start(rig, &r[i], BLOCK_READ, 0, 512ull * i, buffer + 512ull * i, 512);
+		for (unsigned i = 0; i < 32; i++) {
+			rig_wait(rig, &r[i]);
+			assert_int_equal(r[i].err, 0);
+			assert_int_equal(sector_seed(buffer + 512ull * i), 3 + i);
+		}
+		assert_int_equal(rig_do(rig, BLOCK_WRITE, BLOCK_FUA, 512 * KIB, buffer, 4096), 0);
+		assert_int_equal(rig_do(rig, BLOCK_WRITE_ZEROES, 0, 512 * KIB, NULL, 4096), 0);
+		assert_int_equal(rig_do(rig, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+		rig_close(rig);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(keeps_the_promises_of_its_mode),
+	    TEST(bounces_what_is_misaligned),
+	    TEST(merges_in_turn),
+	    TEST(locks_out_a_second_writer),
+	    TEST(works_on_every_engine),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
