@@ -32,7 +32,7 @@ int vm_begin(struct vm **out, struct refusal *why);
 
 /*
  * Waits for it and gives the VM its PIC, I/O APIC, local APICs and PIT, and the RAM of gmem. *why
- * names what is missing. Once, before any other call but vm_destroy().
+ * names what is missing. Once; before it only the next three may be called.
  */
 int vm_complete(struct vm *vm, const struct gmem *m, struct refusal *why);
 
@@ -45,7 +45,7 @@ struct irq_chip *vm_irq_chip(struct vm *vm);
 /*
  * Writes of guests to these ports are gathered in the kernel and come without an exit of their own,
  * in order, before the next exit that reaches us. Only for ports whose writes may be late.
- * Does nothing where KVM cannot.
+ * Does nothing where KVM cannot. Before vm_complete().
  */
 void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count);
 

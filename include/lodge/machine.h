@@ -38,8 +38,10 @@ struct verdict {
 };
 
 /*
- * Checks, opens and wires everything; on failure nothing is left behind. With c->dry_run, the same
- * without creating a VM. 0, or -1 with *why.
+ * Checks, opens and wires everything; on failure nothing is left behind but, maybe, an unpacked
+ * kernel in the cache. With c->dry_run, the same without KVM. 0, or -1 with *why. Of several faults
+ * the first of this order is told, always the same: the report's folder, the kernel's and initrds'
+ * files, memory, what is in the files, the consoles, devices on one port, KVM, vCPUs.
  */
 int machine_create(const struct config *c, struct machine **out, struct refusal *why);
 

@@ -122,9 +122,10 @@ static int set_up_vm(struct vm *vm, struct refusal *why)
 		return refuse_ioctl(why, "KVM_CREATE_IRQCHIP");
 	if (ioctl(vm->fd, KVM_CREATE_PIT2, &pit))
 		return refuse_ioctl(why, "KVM_CREATE_PIT2");
-	for (unsigned i = 0; i < vm->zone_count; i++) {
+	for (unsigned i = 0; vm->coalesced_page && i < vm->zone_count; i++) {
 		if (ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &vm->zones[i]))
-			return refuse_ioctl(why, "KVM_REGISTER_COALESCED_MMIO");
+			log_info("kvm: ports 0x%x are not gathered: %s",
+				 (unsigned)vm->zones[i].addr, strerror(errno));
 	}
 	return 0;
 }
@@ -249,15 +250,9 @@ unsigned vm_physical_bits(const struct vm *vm)
 
 void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count)
 {
-	struct kvm_coalesced_mmio_zone zone = {.addr = first, .size = count, .pio = 1};
-
-	if (!vm->coalesced_page || vm->zone_count == KVM_COALESCED_ZONES_MAX)
-		return;
-	if (ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone)) {
-		log_info("kvm: ports 0x%x are not gathered: %s", first, strerror(errno));
-		return;
-	}
-	vm->zones[vm->zone_count++] = zone;
+	if (vm->zone_count < KVM_COALESCED_ZONES_MAX)
+		vm->zones[vm->zone_count++] =
+		    (struct kvm_coalesced_mmio_zone){.addr = first, .size = count, .pio = 1};
 }
 
 /*

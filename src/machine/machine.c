@@ -2,9 +2,10 @@
 /*
  * The life of a machine: create, run, reset, report, destroy.
  *
- * Theory of operation: machine_create() goes from what can be refused cheaply to what costs: files
- * and outputs are opened and the kernel is loaded into memory before a VM exists. machine_run() is
- * the main loop: it lets the vCPUs go and waits until a request (requests.c) ends the run.
+ * Theory of operation: machine_create() goes from what can be refused cheaply to what costs. KVM
+ * makes the VM on another thread meanwhile, but is asked last what became of it, so its silence or
+ * its failure never changes which of several faults is told (machine.h). machine_run() is the main
+ * loop: it lets the vCPUs go and waits until a request (requests.c) ends the run.
  * Destroying is the reverse of creating. While the guest runs, only reports and resets allocate.
  */
 #include "machine/machine_internal.h"
@@ -167,12 +168,12 @@ static int check_address_space(const struct machine *m, struct refusal *why)
 /* A dry run has all devices, on lines that lead nowhere, so that two on one port are refused. */
 static int create_hardware(struct machine *m, struct refusal *why)
 {
-	if (!m->config->dry_run) {
-		if (vm_complete(m->vm, m->mem, why) || check_address_space(m, why))
-			return -1;
-		m->irqs = vm_irq_chip(m->vm);
-	}
-	return pc_build(m, why);
+	if (m->config->dry_run)
+		return pc_build(m, why);
+	m->irqs = vm_irq_chip(m->vm);
+	if (pc_build(m, why) || vm_complete(m->vm, m->mem, why) || check_address_space(m, why))
+		return -1;
+	return create_vcpus(m, why) || signals_open(m, why) ? -1 : 0;
 }
 
 static int create(struct machine *m, struct refusal *why)
@@ -195,13 +196,7 @@ static int create(struct machine *m, struct refusal *why)
 		return -1;
 	if (guest_create_memory(m, why) || guest_load(m, why) || open_consoles(m, why))
 		return -1;
-	if (create_hardware(m, why))
-		return -1;
-	if (c->dry_run)
-		return 0;
-	if (create_vcpus(m, why))
-		return -1;
-	return signals_open(m, why);
+	return create_hardware(m, why);
 }
 
 int machine_create(const struct config *c, struct machine **out, struct refusal *why)
