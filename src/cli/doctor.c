@@ -6,6 +6,9 @@
  * the things; the list is then printed for people or as JSON. A problem keeps guests from running,
  * a note costs speed or a feature. Nothing is changed on the host; the one guest that runs has a
  * handful of instructions. What the whole comes to follows from the findings about KVM alone.
+ *
+ * The status is the one with which a run of an ordinary guest would end, or 0: a script that asks
+ * `lodge doctor && lodge run ...` has its answer without reading.
  */
 #include "cli/doctor.h"
 
@@ -27,7 +30,7 @@ static struct conclusion conclude(const struct doctor *d)
 	case DOCTOR_RUNS_ANY:
 		return (struct conclusion){STATUS_OK, "any", "this host runs any guest"};
 	case DOCTOR_RUNS_SMALL:
-		return (struct conclusion){STATUS_OK, "small",
+		return (struct conclusion){STATUS_KVM_REFUSED, "small",
 					   "this host runs small or enlightened guests only; "
 					   "tools/lab runs the others, slowly"};
 	default:

@@ -4,6 +4,7 @@ Hosts whose KVM is missing, old or broken (shim.c plays them), and inputs that a
 status, one line that names what it is about, no VM, nothing left behind.
 """
 import os
+import re
 import signal
 import time
 
@@ -130,11 +131,21 @@ def dry_run_anywhere(room):
     room.run_shimmed('open ENOENT', 'hello', '--dry-run').expect_status(0).expect_silence()
 
 
-@case('doctor: says that KVM is missing')
-def doctor(room):
-    shim = {'LD_PRELOAD': '', 'KVM_SHIM': ''}
-    run = Run(room, ['doctor'], environment=shim).finish()
-    expect(run.status in (0, 69) and '/dev/kvm' in run.out + run.err, 'not a word about /dev/kvm')
+# What `lodge doctor` says of a host: (name, rule of the shim, status, pattern of its findings).
+DOCTORS = [
+    ('KVM is missing', 'open ENOENT', 69, 'problem +/dev/kvm +there is no KVM'),
+    ('KVM is not permitted', 'open EACCES', 77, 'problem +/dev/kvm +permission denied'),
+    ('an old KVM', 'KVM_GET_API_VERSION 11', 69, 'problem +/dev/kvm +has API 11'),
+    ('a capability is missing', 'KVM_CAP_IRQCHIP 0', 69, 'problem +capability +KVM_CAP_IRQCHIP'),
+    ('ordinary code is refused', 'exit 17', 104, 'note +guest code +.*exit reason 17'),
+    ('no guest starts', 'KVM_CREATE_VCPU EINVAL', 69, 'problem +guest code'),
+]
+
+
+@table('doctor', DOCTORS)
+def doctor(room, rule, status, pattern):
+    run = Run(room, ['doctor'], environment=room.shim(rule)).finish().expect_status(status)
+    expect(re.search(pattern, run.out) and not run.err, f'{run.out}{run.err}')
 
 
 @case('host: SIGTERM while the guest starts ends it in time')

@@ -188,11 +188,16 @@ class Room:
         """Runs the probe with these words to the end."""
         return self.start(words, *options, **popen).finish(limit)
 
-    def run_shimmed(self, rule, words='hello', *options):
+    @staticmethod
+    def shim(rule):
+        """The environment in which KVM answers by this rule (shim.c)."""
         shim = {'LD_PRELOAD': os.path.realpath(Settings.shim), 'KVM_SHIM': rule}
         if Settings.sanitized:
             shim['ASAN_OPTIONS'] = 'verify_asan_link_order=0:' + os.environ.get('ASAN_OPTIONS', '')
-        return self.run(words, *options, environment=shim)
+        return shim
+
+    def run_shimmed(self, rule, words='hello', *options):
+        return self.run(words, *options, environment=self.shim(rule))
 
     def files(self):
         """All that was left in the folder, but for the cache."""
