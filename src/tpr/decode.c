@@ -292,7 +292,7 @@ int tpr_decode_call(const uint8_t *bytes, size_t count, uint32_t ip, uint32_t ro
 		return -1;
 	offset = ip + (uint32_t)at + CALL_LENGTH + get32(bytes + at + 1) - rom_va;
 	entry = (offset - TPR_ENTRY_OFFSET) / TPR_ENTRY_SIZE;
-	if (offset < TPR_ENTRY_OFFSET || offset % TPR_ENTRY_SIZE || entry >= TPR_ENTRY_COUNT ||
+	if (offset % TPR_ENTRY_SIZE || entry >= TPR_ENTRY_COUNT ||
 	    entry == TPR_ENTRY_LOAD + REG_ESP)
 		return -1;
 	*patch_length = (uint8_t)(at + CALL_LENGTH);
