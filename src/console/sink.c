@@ -142,26 +142,26 @@ static ssize_t sink_push(struct sink *s)
 	return done;
 }
 
-/* False: nothing waits any more. */
+/*
+ * False: nothing waits any more, and the next byte sets the timer. That the ring is empty and that
+ * the descriptor is watched no longer become true at once, or a byte between the two would trust
+ * the watch and wake nobody.
+ */
 static bool sink_next(struct sink *s)
 {
-	bool more;
+	bool more, unwatch;
 
 	if (s->stage_at < s->stage_used)
 		return true;
 	pthread_mutex_lock(&s->lock);
 	more = sink_stage_fill(s);
+	unwatch = !more && s->watching;
+	if (unwatch)
+		s->watching = false;
 	pthread_mutex_unlock(&s->lock);
-	return more;
-}
-
-static void sink_unwatch(struct sink *s)
-{
-	if (s->watching)
+	if (unwatch)
 		loop_unwatch(s->p.loop, &s->watch);
-	pthread_mutex_lock(&s->lock);
-	s->watching = false;
-	pthread_mutex_unlock(&s->lock);
+	return more;
 }
 
 /* The descriptor takes nothing now: come back when it does. */
@@ -196,10 +196,8 @@ static void sink_drain(struct sink *s)
 	for (unsigned turn = 0; turn < STAGES_A_TURN && s->fd >= 0; turn++) {
 		ssize_t done;
 
-		if (!sink_next(s)) {
-			sink_unwatch(s);
+		if (!sink_next(s))
 			return;
-		}
 		done = sink_push(s);
 		if (done == -EAGAIN) {
 			sink_wait(s);
@@ -247,13 +245,18 @@ int sink_attach(struct sink *s, int fd, enum sink_how how)
 
 void sink_detach(struct sink *s)
 {
+	bool unwatch;
+
 	if (s->fd < 0)
 		return;
 	assert(s->how != SINK_THREAD);
 	pthread_mutex_lock(&s->lock);
 	s->attached = false;
+	unwatch = s->watching;
+	s->watching = false;
 	pthread_mutex_unlock(&s->lock);
-	sink_unwatch(s);
+	if (unwatch)
+		loop_unwatch(s->p.loop, &s->watch);
 	loop_timer_cancel(s->p.loop, &s->timer);
 	close(s->fd);
 	s->fd = -1;
