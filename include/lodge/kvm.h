@@ -78,8 +78,9 @@ struct vcpu_refused {
 
 struct vcpu_host {
 	struct bus *ports, *mmio;
-	void *arg;
-	/* On the vCPU's thread. The vCPU then parks itself until it is reset or destroyed. */
+	void *arg;                 /* of the calls, which come on the vCPU's thread */
+	void (*exited)(void *arg); /* before each exit is handled; cheap; may be NULL */
+	/* The vCPU then parks itself until it is reset or destroyed. */
 	void (*stopped)(void *arg, enum vcpu_stop why, const struct vcpu_refused *what);
 };
 

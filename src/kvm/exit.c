@@ -146,6 +146,8 @@ bool vcpu_handle_exit(struct vcpu *v)
 
 	atomic_fetch_add_explicit(&v->exits, 1, memory_order_relaxed);
 	vm_drain_ring(v->vm, v->params.host->ports, v->params.host->mmio);
+	if (v->params.host->exited)
+		v->params.host->exited(v->params.host->arg);
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		handle_io(v);

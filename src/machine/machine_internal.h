@@ -64,8 +64,8 @@ struct machine {
 	struct boot_info boot;
 
 	struct requests requests;
-	struct timer timeout, power_grace, panic_grace, drain;
-	uint64_t drain_interval_ns;
+	struct timer timeout, power_grace, panic_grace, drain, drain_idle;
+	atomic_bool drain_set; /* drain is: see guest_exited() */
 	bool panic_noted, panic_over;
 	int power_signal; /* the signal that pressed the power button; 0: none yet */
 	struct watch signals;

@@ -56,6 +56,20 @@ def null(room):
     expect(room.run('hello', '--serial', 'null').expect_status(0).out == '', 'it said something')
 
 
+@case('console: the last byte before a silence is not late', alone=True)
+def prompt_soon(room):
+    # KVM gathers what is written to the port; no exit follows the end of a line here.
+    count, late = 9, []
+    run = room.start(';'.join(f'say {n}>;dawdle 1500' for n in range(count)))
+    for n in range(count):
+        run.wait_output(f'{n}>')
+        seen = time.monotonic()
+        run.wait_output(f'{n}>\n')
+        late.append(time.monotonic() - seen)
+    run.finish().expect_status(0)
+    expect(sum(late) / count < 0.08, f'late by {[round(1000 * s) for s in late]} ms')
+
+
 @case('console: a file')
 def file(room):
     room.run('hello', '--serial', 'file:com1').expect_status(0).expect_silence()

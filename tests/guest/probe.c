@@ -104,6 +104,16 @@ static void word_wait(const char *argument)
 	wait_ms(text_number(argument));
 }
 
+/* Millions of processor cycles, without an exit to the monitor. */
+static void word_dawdle(const char *argument)
+{
+	uint64_t start = __builtin_ia32_rdtsc();
+	uint64_t cycles = text_number(argument) * 1000000ull;
+
+	while (__builtin_ia32_rdtsc() - start < cycles)
+		__asm__ volatile("pause");
+}
+
 static void word_until_split(const char *argument)
 {
 	for (; *argument; argument++) {
@@ -224,6 +234,7 @@ static const struct {
     {"spin", word_spin},   /* does not return */
     {"sleep", word_sleep}, /* does not return */
     {"wait", word_wait},
+    {"dawdle", word_dawdle},
     {"until-split", word_until_split},
     {"pit", word_pit},
     {"rtc", word_rtc},
