@@ -44,3 +44,6 @@ $(TPR_ROM) $(TPR_ROM_HEADER) &: $(ROM_O)/mkrom $(ROM_O)/smp.rom $(ROM_O)/single.
 	$(Q)$(ROM_O)/mkrom $(ROM_O) $(TPR_ROM) $(TPR_ROM_HEADER)
 
 all: $(TPR_ROM)
+
+# Its tests run it in an emulated CPU.
+$(O)/tests/unit/test_tpr_rom $(O)/tests/unit/test_tpr_rom_events: LDLIBS += -lunicorn

@@ -57,14 +57,15 @@ gpa_t tpr_image_record(const struct tpr_image *image, unsigned number);
 int tpr_image_arm(struct tpr_image *image, unsigned number, uint32_t word);
 
 /*
- * The CPU uses the real TPR from now on. If its vCPU goes on running (no reset), its EIP must go
- * through tpr_image_resume(). -EINVAL as above.
+ * The CPU uses the real TPR from now on, which must have the record's value. If its vCPU goes on
+ * running (no reset), its EIP must go through tpr_image_resume(). -EINVAL as above.
  */
 int tpr_image_disarm(struct tpr_image *image, unsigned number);
 
 /*
- * Where a vCPU stopped at eip must go on after it was disarmed: eip itself, or, when it is between
- * an entry's choice of a record and its use (interrupts are off there), the choice again.
+ * Where a vCPU stopped at eip must go on after it was disarmed or armed: eip itself, or, when it is
+ * between an entry's choice of where to store and the store (interrupts are off there), the choice
+ * again. A vCPU that is armed because it accessed the real TPR just now is never there.
  */
 uint32_t tpr_image_resume(const struct tpr_image *image, uint32_t eip);
 
