@@ -46,4 +46,5 @@ $(TPR_ROM) $(TPR_ROM_HEADER) &: $(ROM_O)/mkrom $(ROM_O)/smp.rom $(ROM_O)/single.
 all: $(TPR_ROM)
 
 # Its tests run it in an emulated CPU.
-$(O)/tests/unit/test_tpr_rom $(O)/tests/unit/test_tpr_rom_events: LDLIBS += -lunicorn
+$(O)/tests/unit/test_tpr_rom $(O)/tests/unit/test_tpr_rom_events \
+	$(O)/tests/unit/test_tpr_equivalence: LDLIBS += -lunicorn
