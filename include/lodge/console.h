@@ -31,6 +31,7 @@ int chr_check(const struct config_serial *cfg, unsigned index, struct refusal *w
  * socket. vCPUs and the loop have stopped. NULL is allowed.
  */
 void chr_close(struct chr *c);
+void chr_finish(struct chr *c); /* the same, but *c stays: a vCPU may still write, to nobody */
 
 /* fn is called when the user typed Ctrl-a x. */
 void chr_on_quit(struct chr *c, void (*fn)(void *arg), void *arg);
@@ -112,6 +113,7 @@ void observer_reset(struct observer *o);
 /* Writes the log out (within a second). The loop has stopped, the chr is closed. NULL is allowed.
  */
 void observer_destroy(struct observer *o);
+void observer_finish(struct observer *o); /* the same, but *o stays: it may still be fed */
 
 /*
  * Descriptors 0 to 2 that were closed at start are opened on /dev/null, so that no other file gets

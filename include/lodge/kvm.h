@@ -58,8 +58,7 @@ bool vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio);
  */
 int vm_reset(struct vm *vm, struct refusal *why);
 
-/* Bits of a guest physical address on this host. */
-unsigned vm_physical_bits(const struct vm *vm);
+unsigned vm_physical_bits(const struct vm *vm); /* of a guest physical address on this host */
 
 enum vcpu_stop {
 	VCPU_STOP_TRIPLE_FAULT,
@@ -80,7 +79,7 @@ struct vcpu_host {
 	struct bus *ports, *mmio;
 	void *arg;                 /* of the calls, which come on the vCPU's thread */
 	void (*exited)(void *arg); /* before each exit is handled; cheap; may be NULL */
-	/* The vCPU then parks itself until it is reset or destroyed. */
+	/* The vCPU then parks itself. */
 	void (*stopped)(void *arg, enum vcpu_stop why, const struct vcpu_refused *what);
 };
 
@@ -102,13 +101,14 @@ int vcpu_reset(struct vcpu *v, const struct boot_entry *entry, struct refusal *w
 /* Gives KVM's part of a parked vCPU back; vcpu_reset() makes a new one. */
 void vcpu_release(struct vcpu *v);
 
-/* Starts the thread, parked. */
-int vcpu_start(struct vcpu *v);
+int vcpu_start(struct vcpu *v); /* its thread, parked */
 
-/* Parks the vCPU outside the guest; returns once it is there. Not on its own thread. */
-void vcpu_pause(struct vcpu *v);
+/* Parks it. Not on its own thread. False: the host's kernel holds it still at until_ns on
+ * clock_host(); then only resume or abandon follow. */
+bool vcpu_pause(struct vcpu *v, uint64_t until_ns);
 void vcpu_pause_begin(struct vcpu *v); /* the first half: asks, does not wait; any thread */
 void vcpu_resume(struct vcpu *v);
+void vcpu_abandon(struct vcpu *v); /* instead of destroying: the thread ends when it can */
 
 /* Registers, segments, control registers, MSRs, events and code bytes, for a report. Parked. */
 void vcpu_dump(struct vcpu *v, FILE *f);

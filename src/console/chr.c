@@ -142,10 +142,8 @@ int chr_check(const struct config_serial *cfg, unsigned index, struct refusal *w
 	return b ? b->check(name, cfg->path, why) : 0;
 }
 
-void chr_close(struct chr *c)
+void chr_finish(struct chr *c)
 {
-	bool stuck = false;
-
 	if (!c)
 		return;
 	loop_timer_cancel(c->loop, &c->start);
@@ -154,10 +152,14 @@ void chr_close(struct chr *c)
 			c->backend->finish(c);
 		sink_finish(&c->sink, SINK_FLUSH_NS);
 		c->backend->close(c);
-		stuck = !sink_fini(&c->sink);
 	}
 	input_fini(&c->input);
-	if (!stuck)
+}
+
+void chr_close(struct chr *c)
+{
+	chr_finish(c);
+	if (c && (!c->backend || sink_fini(&c->sink)))
 		free(c);
 }
 

@@ -393,17 +393,20 @@ void observer_reset(struct observer *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
-void observer_destroy(struct observer *o)
+void observer_finish(struct observer *o)
 {
 	if (!o)
 		return;
 	loop_timer_cancel(o->p.loop, &o->tell);
-	if (o->has_log) {
+	if (o->has_log)
 		sink_finish(&o->log, SINK_FLUSH_NS);
-		if (!sink_fini(&o->log))
-			return;
-	}
-	observer_free(o);
+}
+
+void observer_destroy(struct observer *o)
+{
+	observer_finish(o);
+	if (o && (!o->has_log || sink_fini(&o->log)))
+		observer_free(o);
 }
 
 /* --- questions --- */

@@ -12,6 +12,8 @@
 
 #include "core/thread.h"
 
+#include <lodge/clock.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
@@ -124,6 +126,7 @@ void vcpu_release(struct vcpu *v)
 int vcpu_create(struct vm *vm, const struct vcpu_params *p, struct vcpu **out, struct refusal *why)
 {
 	struct vcpu *v = calloc(1, sizeof(*v));
+	pthread_condattr_t monotonic;
 
 	if (!v)
 		return refuse(why, STATUS_HOST, NULL, NULL, "out of memory");
@@ -133,7 +136,10 @@ int vcpu_create(struct vm *vm, const struct vcpu_params *p, struct vcpu **out, s
 	v->fd = -1;
 	v->state = VCPU_PARKED;
 	pthread_mutex_init(&v->lock, NULL);
-	pthread_cond_init(&v->changed, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&v->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	atomic_store(&v->pause, true);
 	if (open_vcpu(v, why)) {
 		vcpu_destroy(v);
@@ -168,8 +174,10 @@ static void *vcpu_thread(void *arg)
 	while (!atomic_load(&v->leave)) {
 		int err = ioctl(v->fd, KVM_RUN, 0) ? errno : 0;
 
+		if (atomic_load(&v->leave))
+			break; /* abandoned: what an exit is handled with may be gone */
 		if (err == EINTR || err == EAGAIN) {
-			if (atomic_load(&v->pause) || atomic_load(&v->leave))
+			if (atomic_load(&v->pause))
 				park(v);
 			continue;
 		}
@@ -213,16 +221,25 @@ void vcpu_pause_begin(struct vcpu *v)
 	pthread_mutex_unlock(&v->lock);
 }
 
-void vcpu_pause(struct vcpu *v)
+bool vcpu_pause(struct vcpu *v, uint64_t until_ns)
 {
+	const struct timespec until = {
+	    .tv_sec = (time_t)(until_ns / NS_PER_S),
+	    .tv_nsec = (long)(until_ns % NS_PER_S),
+	};
+	bool parked;
+	int err = 0;
+
 	vcpu_pause_begin(v);
 	if (!v->started)
-		return;
+		return true;
 	assert(!pthread_equal(v->thread, pthread_self()));
 	pthread_mutex_lock(&v->lock);
-	while (v->state != VCPU_PARKED)
-		pthread_cond_wait(&v->changed, &v->lock);
+	while (v->state != VCPU_PARKED && err != ETIMEDOUT)
+		err = pthread_cond_timedwait(&v->changed, &v->lock, &until);
+	parked = v->state == VCPU_PARKED;
 	pthread_mutex_unlock(&v->lock);
+	return parked;
 }
 
 void vcpu_resume(struct vcpu *v)
@@ -230,8 +247,20 @@ void vcpu_resume(struct vcpu *v)
 	pthread_mutex_lock(&v->lock);
 	if (!atomic_load(&v->stopped)) {
 		atomic_store(&v->pause, false);
+		/* It may never have got as far as to park, which takes this back. */
+		if (v->run)
+			v->run->immediate_exit = 0;
 		pthread_cond_broadcast(&v->changed);
 	}
+	pthread_mutex_unlock(&v->lock);
+}
+
+void vcpu_abandon(struct vcpu *v)
+{
+	pthread_mutex_lock(&v->lock);
+	atomic_store(&v->leave, true);
+	kick(v);
+	pthread_cond_broadcast(&v->changed);
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -240,11 +269,7 @@ void vcpu_destroy(struct vcpu *v)
 	if (!v)
 		return;
 	if (v->started) {
-		pthread_mutex_lock(&v->lock);
-		atomic_store(&v->leave, true);
-		kick(v);
-		pthread_cond_broadcast(&v->changed);
-		pthread_mutex_unlock(&v->lock);
+		vcpu_abandon(v);
 		pthread_join(v->thread, NULL);
 	}
 	close_vcpu(v);

@@ -28,18 +28,30 @@
 #define DRAIN_NS      (20 * NS_PER_MS)
 #define DRAIN_IDLE_NS (250 * NS_PER_MS)
 
+/*
+ * A vCPU leaves the guest within microseconds, or when the host's kernel lets it: while a page of
+ * its memory comes from swap, or from a file on a server that is gone, no signal reaches it. So
+ * whoever stops the vCPUs waits for so long, and then does without.
+ */
+#define PAUSE_LIMIT_NS (5 * NS_PER_S)
+
 void machine_own(struct machine *m, struct device *d)
 {
 	d->older = m->newest;
 	m->newest = d;
 }
 
-void machine_pause(struct machine *m)
+int machine_pause(struct machine *m)
 {
+	uint64_t until = clock_now_ns(clock_host()) + PAUSE_LIMIT_NS;
+
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_pause_begin(m->vcpu[i]);
-	for (unsigned i = 0; i < m->vcpu_count; i++)
-		vcpu_pause(m->vcpu[i]);
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		if (!vcpu_pause(m->vcpu[i], until))
+			return (int)i;
+	}
+	return -1;
 }
 
 void machine_resume(struct machine *m)
@@ -71,9 +83,11 @@ static int reset_vcpus(struct machine *m, struct refusal *why)
 
 int machine_restart(struct machine *m, struct refusal *why)
 {
+	int stuck = machine_pause(m);
 	int err;
 
-	machine_pause(m);
+	if (stuck >= 0)
+		return refuse(why, STATUS_HOST, NULL, "reset", STUCK_TEXT, (unsigned)stuck);
 	machine_hear_out(m);
 	loop_timer_cancel(m->loop, &m->panic_grace);
 	m->panic_noted = m->panic_over = false;
@@ -258,9 +272,12 @@ int machine_create(const struct config *c, struct machine **out, struct refusal 
 void machine_dump_vcpus(void *machine, FILE *f)
 {
 	struct machine *m = machine;
+	int stuck = m->abandoned ? (int)m->abandoned - 1 : machine_pause(m);
 
-	machine_pause(m);
-	for (unsigned i = 0; i < m->vcpu_count; i++)
+	/* Of the others, too, nothing: the code bytes might lie in the same lost page. */
+	if (stuck >= 0)
+		fprintf(f, STUCK_TEXT "\n", (unsigned)stuck);
+	for (unsigned i = 0; stuck < 0 && i < m->vcpu_count; i++)
 		vcpu_dump(m->vcpu[i], f);
 	machine_resume(m);
 }
@@ -311,6 +328,13 @@ static int start_vcpus(struct machine *m, struct verdict *v)
 	return 0;
 }
 
+static void tell_stuck(struct verdict *v, unsigned stuck)
+{
+	size_t used = strlen(v->text);
+
+	snprintf(v->text + used, sizeof(v->text) - used, "; " STUCK_TEXT, stuck);
+}
+
 int machine_run(struct machine *m, struct verdict *v)
 {
 	struct clock *clock = loop_clock(m->loop);
@@ -328,18 +352,37 @@ int machine_run(struct machine *m, struct verdict *v)
 	machine_resume(m);
 	err = loop_run(m->loop);
 	m->running = false;
-	machine_pause(m);
-	vm_drain_coalesced(m->vm, m->ports, m->mmio);
+	m->abandoned = (unsigned)(machine_pause(m) + 1);
+	if (!m->abandoned)
+		vm_drain_coalesced(m->vm, m->ports, m->mmio);
 	if (!m->ended) {
 		m->verdict.status = STATUS_INTERNAL;
 		m->verdict.name = "internal-error";
 		snprintf(m->verdict.text, sizeof(m->verdict.text), "event loop: %s",
 			 strerror(-err));
 	}
+	if (m->abandoned)
+		tell_stuck(&m->verdict, m->abandoned - 1);
 	if (m->config->report_dir && machine_write_report(m, &m->verdict))
 		log_warning("%s: the report could not be written whole", m->config->report_dir);
 	*v = m->verdict;
 	return 0;
+}
+
+/*
+ * Gives back what the user sees, and leaves the rest to the end of the process: a vCPU that is
+ * stuck may go on any time and has the right to all of it.
+ */
+static void abandon(struct machine *m)
+{
+	static struct machine *left; /* for leak checkers: still in use */
+
+	left = m;
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		vcpu_abandon(m->vcpu[i]);
+	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++)
+		chr_finish(left->chr[i]);
+	observer_finish(m->observer);
 }
 
 void machine_destroy(struct machine *m)
@@ -347,6 +390,10 @@ void machine_destroy(struct machine *m)
 	if (!m)
 		return;
 	signals_close(m);
+	if (m->abandoned) {
+		abandon(m);
+		return;
+	}
 	while (m->vcpu_count)
 		vcpu_destroy(m->vcpu[--m->vcpu_count]);
 	while (m->newest) {

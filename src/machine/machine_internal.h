@@ -73,6 +73,7 @@ struct machine {
 
 	bool running; /* vCPUs may run: between start and end, not paused by --on */
 	bool ended;
+	unsigned abandoned; /* 1 + a vCPU that did not stop at the end: what it may use stays */
 	struct verdict verdict;
 	int64_t start_wall_ns;
 	uint64_t start_ns;
@@ -89,8 +90,14 @@ int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why);
 /* machine.c */
 void machine_own(struct machine *m, struct device *d);
 void machine_hear_out(struct machine *m); /* what the guest wrote so far, and what it says */
-void machine_pause(struct machine *m);    /* every vCPU parked on return; main loop's thread */
-void machine_resume(struct machine *m);   /* unless the machine is to stand still */
+/*
+ * Parks every vCPU: -1. Or the number of one that the host's kernel does not let go, for seconds:
+ * say so, with STUCK_TEXT, and touch no guest memory. Main loop's thread.
+ */
+int machine_pause(struct machine *m);
+#define STUCK_TEXT                                                                                 \
+	"vCPU %u does not stop: the host's kernel holds it, waiting for memory, swap or a file"
+void machine_resume(struct machine *m); /* unless the machine is to stand still */
 /* Power-on state, loaded again, running again. -1 with *why: nothing can run any more. */
 int machine_restart(struct machine *m, struct refusal *why);
 int machine_write_report(struct machine *m, const struct verdict *v);

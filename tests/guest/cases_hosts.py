@@ -79,6 +79,35 @@ def memory_lost(room):
     run.expect_status(71).expect_line('memory: .*SIGBUS')
 
 
+# The shim's vCPU can be reached by no signal, as in a page fault on a dead file server.
+STUCK = [
+    ('time is up', 'KVM_RUN stuck 9', ['--timeout', '2s'], 124, 'vCPU 0 does not stop'),
+    ('with a report', 'KVM_RUN stuck/1', ['-c', '2', '--timeout', '2s', '--report', 'report'], 124,
+     'vCPU 1 does not stop'),
+    ('at a reset', 'KVM_RUN stuck/1', ['-c', '2'], 71, 'could not be started again.*vCPU 1 does'),
+]
+
+
+@table('host: a vCPU is stuck in the kernel', STUCK)
+def stuck(room, rule, options, status, pattern):
+    words = 'hello;reboot-keyboard' if status == 71 else 'hello;sleep'
+    run = room.run_shimmed(rule, words, *options)
+    run.expect_status(status).expect_line(pattern).expect_out('h')
+    if '--report' in options:
+        with open(room.path('report', 'vcpus.txt'), encoding='utf-8') as f:
+            expect('does not stop' in f.read(), 'vcpus.txt does not say so')
+
+
+@case('host: SIGTERM twice ends a run whose vCPU is stuck')
+def stuck_sigterm(room):
+    run = room.start('hello;sleep', environment=room.shim('KVM_RUN stuck 9'))
+    run.wait_output('h')
+    run.signal(signal.SIGTERM)
+    time.sleep(0.3)
+    run.signal(signal.SIGTERM)
+    run.finish().expect_status(143).expect_line('does not stop')
+
+
 @case('host: the report says what KVM said')
 def reported(room):
     room.run_shimmed('exit 255 3', 'hello', '--report', 'report').expect_status(104)

@@ -11,12 +11,17 @@
  *   KVM_GET_API_VERSION 11 this ioctl gives a number
  *   KVM_CAP_IRQCHIP 0      KVM_CHECK_EXTENSION gives a number for this capability
  *   KVM_RUN SIGBUS 3       the fourth call touches a page that the host cannot give
+ *   KVM_RUN stuck 3        from the fourth call on, none returns or is reached by a signal: as in a
+ *                          page fault on a file whose server is gone
+ *   KVM_RUN stuck/1        the same for calls of the thread vcpu/1 only
  *   exit 255 3             from the fourth KVM_RUN on, the vCPU leaves the guest for this reason
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -78,7 +83,7 @@ static const struct named errors[] = {
 };
 
 static struct {
-	bool read, is_open, is_exit, is_capability, is_request, is_error, is_lost;
+	bool read, is_open, is_exit, is_capability, is_request, is_error, is_lost, is_stuck;
 	unsigned long number; /* of the request or capability */
 	char path[64];
 	long value; /* what is given; with is_error, errno */
@@ -112,6 +117,7 @@ static void read_rule(void)
 	if (!text || sscanf(text, "%63s %63s %d", what, answer, &rule.after) < 2)
 		return;
 	rule.is_lost = !strcmp(answer, "SIGBUS");
+	rule.is_stuck = !strncmp(answer, "stuck", 5);
 	rule.is_error = FIND(errors, answer, &error);
 	rule.value = rule.is_error ? (long)error : strtol(answer, NULL, 0);
 	memcpy(rule.path, answer, sizeof(rule.path));
@@ -179,8 +185,19 @@ int openat64(int dir, const char *path, int flags, ...)
 	return open_path(dir, path, flags, mode);
 }
 
+/* The thread's name is "vcpu" and what follows "stuck". */
+static bool is_stuck_here(void)
+{
+	char name[16] = "";
+
+	pthread_getname_np(pthread_self(), name, sizeof(name));
+	return !rule.path[5] || (!strncmp(name, "vcpu", 4) && !strcmp(name + 4, rule.path + 5));
+}
+
 static bool is_due(void)
 {
+	if (rule.is_stuck && !is_stuck_here())
+		return false;
 	return atomic_fetch_add(&calls, 1) >= rule.after;
 }
 
@@ -192,6 +209,16 @@ static void touch_lost_page(void)
 
 	if (page != MAP_FAILED)
 		(void)page[0];
+}
+
+static void hang(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	for (;;)
+		pause();
 }
 
 /* The vCPU's shared page, mapped once more, takes the reason. */
@@ -223,6 +250,8 @@ int ioctl(int fd, unsigned long request, ...)
 	     (unsigned long)argument == rule.number)) {
 		if (rule.is_lost)
 			touch_lost_page();
+		if (rule.is_stuck)
+			hang();
 		if (!rule.is_error)
 			return (int)rule.value;
 		errno = (int)rule.value;
