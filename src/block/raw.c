@@ -140,8 +140,3 @@ refused:
 	block_close(b);
 	return -1;
 }
-int qcow2_open(const struct image_params *p, struct block **out, struct refusal *why)
-{
-	(void)out;
-	return refuse(why, STATUS_UNAVAILABLE, "--disk", p->path, "qcow2 is not in this version");
-}

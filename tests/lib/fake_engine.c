@@ -78,7 +78,8 @@ static void settle(struct fake_engine *e, size_t count)
 		apply(&e->durable, &e->durable_size, &e->log[i], 0, e->log[i].length);
 		free(e->log[i].data);
 	}
-	memmove(e->log, e->log + count, (e->log_count - count) * sizeof(e->log[0]));
+	if (count)
+		memmove(e->log, e->log + count, (e->log_count - count) * sizeof(e->log[0]));
 	e->log_count -= count;
 }
 
