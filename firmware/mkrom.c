@@ -6,7 +6,7 @@
  *     mkrom FOLDER ROM HEADER
  *
  * FOLDER has, for "smp" and "single": NAME.rom, linked for address 0; NAME.high, linked for HIGH;
- * NAME.fixups; NAME.windows. The build stops when a promise of firmware/README.md is broken.
+ * NAME.fixups. The build stops when a promise of firmware/README.md is broken.
  */
 #include "tpr/rom.h"
 #include "tpr/rom_tables.h"
@@ -18,15 +18,14 @@
 
 #define HIGH     0x81234000u
 #define CHECKSUM 0x1ff /* the byte that makes the sum of all bytes 0 */
-#define TABLE    128   /* at most so many fixups or windows */
+#define TABLE    128   /* at most so many fixups */
 
 struct image {
 	const char *name;
 	uint8_t code[TPR_ROM_CODE_SIZE];
 	uint8_t high[TPR_ROM_CODE_SIZE];
 	struct rom_fixup fixup[TABLE];
-	struct rom_window window[TABLE];
-	size_t fixups, windows;
+	size_t fixups;
 };
 
 __attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
@@ -67,8 +66,6 @@ static void read_image(struct image *m, const char *folder, const char *name)
 		fail("%s: not %d bytes", name, TPR_ROM_CODE_SIZE);
 	m->fixups =
 	    read_file(folder, name, "fixups", m->fixup, sizeof(m->fixup)) / sizeof(m->fixup[0]);
-	m->windows =
-	    read_file(folder, name, "windows", m->window, sizeof(m->window)) / sizeof(m->window[0]);
 }
 
 static uint32_t get32(const uint8_t *p)
@@ -105,17 +102,6 @@ static void check_fixups(const struct image *m)
 	for (int i = 0; i < TPR_ROM_CODE_SIZE; i++)
 		if (moved[i] != m->high[i])
 			fail("%s: 0x%x: an address without a fixup", m->name, i);
-}
-
-static void check_windows(const struct image *m)
-{
-	for (size_t i = 0; i < m->windows; i++) {
-		const struct rom_window *w = &m->window[i];
-
-		if (w->restart < TPR_ENTRY_OFFSET || w->restart >= w->first || w->first > w->last ||
-		    w->last >= TPR_ROM_CODE_SIZE || w->last - w->restart > TPR_ENTRY_SIZE)
-			fail("%s: window %zu is not in order", m->name, i);
-	}
 }
 
 /* An image that runs: every entry has code where callers expect it, and ends before the next. */
@@ -180,15 +166,6 @@ static void put_fixups(FILE *f, const struct image *m)
 	fputs("};\n", f);
 }
 
-static void put_windows(FILE *f, const struct image *m)
-{
-	fprintf(f, "\nstatic const struct rom_window %s_windows[] = {\n", m->name);
-	for (size_t i = 0; i < m->windows; i++)
-		fprintf(f, "\t{0x%x, 0x%x, 0x%x},\n", m->window[i].first, m->window[i].last,
-			m->window[i].restart);
-	fputs("};\n", f);
-}
-
 static FILE *open_output(const char *path)
 {
 	FILE *f = fopen(path, "wb");
@@ -216,9 +193,6 @@ int main(int argc, char **argv)
 	read_image(&single, argv[1], "single");
 	check_fixups(&smp);
 	check_fixups(&single);
-	check_windows(&smp);
-	if (single.windows != 0)
-		fail("single: its threads can be preempted anywhere, so it must not need windows");
 	check_entries(&smp);
 	check_entries(&single);
 	if (memcmp(smp.code, single.code, TPR_ENTRY_OFFSET) != 0)
@@ -235,7 +209,6 @@ int main(int argc, char **argv)
 	put_bytes(f, "single_code", single.code);
 	put_fixups(f, &smp);
 	put_fixups(f, &single);
-	put_windows(f, &smp);
 	close_output(f, argv[3]);
 	return 0;
 }

@@ -10,7 +10,7 @@ TPR_ROM_HEADER := $(O)/gen/tpr_rom_bytes.h
 GENERATED += $(TPR_ROM_HEADER)
 OBJCOPY ?= objcopy
 
-ROM_AS = $(CC) -m32 -Isrc -Ifirmware -MMD -MP -c
+ROM_AS = $(CC) -m32 -Isrc -MMD -MP -c
 
 $(ROM_O)/smp.o: firmware/tpr_rom.S
 	@mkdir -p $(@D)
@@ -23,20 +23,20 @@ $(ROM_O)/single.o: firmware/tpr_rom.S
 	$(Q)$(ROM_AS) -DSINGLE_CPU -o $@ $<
 
 # Linked at 0 and at HIGH of mkrom.c.
-$(ROM_O)/%.rom $(ROM_O)/%.high $(ROM_O)/%.fixups $(ROM_O)/%.windows &: $(ROM_O)/%.o firmware/rom.ld
+$(ROM_O)/%.rom $(ROM_O)/%.high $(ROM_O)/%.fixups &: $(ROM_O)/%.o firmware/rom.ld
 	$(if $(V),,@echo "  LD32    $(ROM_O)/$*.rom")
 	$(Q)$(LD) -m elf_i386 --build-id=none --no-warn-rwx-segments -T firmware/rom.ld \
 		--defsym=ROM_BASE=0 -o $(ROM_O)/$*.elf $<
 	$(Q)$(LD) -m elf_i386 --build-id=none --no-warn-rwx-segments -T firmware/rom.ld \
 		--defsym=ROM_BASE=0x81234000 -o $(ROM_O)/$*.high.elf $<
 	$(Q)$(OBJCOPY) -O binary -j .rom $(ROM_O)/$*.high.elf $(ROM_O)/$*.high
-	$(Q)for section in rom fixups windows; do \
+	$(Q)for section in rom fixups; do \
 		$(OBJCOPY) -O binary -j .$$section $(ROM_O)/$*.elf $(ROM_O)/$*.$$section || exit 1; done
 
 $(ROM_O)/mkrom: firmware/mkrom.c
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD      $@")
-	$(Q)$(CC) $(CPPFLAGS_ALL) -Ifirmware $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $<
+	$(Q)$(CC) -std=gnu11 $(WARNINGS) -O1 -Isrc -MMD -MP -o $@ $<
 
 $(TPR_ROM) $(TPR_ROM_HEADER) &: $(ROM_O)/mkrom $(ROM_O)/smp.rom $(ROM_O)/single.rom
 	@mkdir -p $(@D) $(dir $(TPR_ROM_HEADER))

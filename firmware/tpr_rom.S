@@ -4,8 +4,8 @@
  * register. README.md beside it says what each part promises, and why it is right.
  *
  * Assembled twice: for any number of CPUs, and with -DSINGLE_CPU. Where the monitor has to put an
- * address, the section .fixups says so; where it has to take care when it disarms a CPU, .windows.
- * Both stay with the monitor. Plain AT&T syntax, so that gas and clang take it.
+ * address, the section .fixups says so; it stays with the monitor. Plain AT&T syntax, so that gas and
+ * clang take it.
  */
 #include "tpr/rom.h"
 #include "tpr/rom_tables.h"
@@ -16,13 +16,6 @@
 	.pushsection .fixups, "a"
 	.short	9b - 4 - rom
 	.byte	\kind, \back
-	.popsection
-.endm
-
-/* A CPU stopped at 6 (until 5, the same if not given) and then disarmed goes on at 7. */
-.macro	window last=6b
-	.pushsection .windows, "a"
-	.short	6b - rom, \last - rom, 7b - rom
 	.popsection
 .endm
 

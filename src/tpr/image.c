@@ -143,8 +143,11 @@ int tpr_image_arm(struct tpr_image *image, unsigned number, uint32_t word)
 
 int tpr_image_disarm(struct tpr_image *image, unsigned number)
 {
-	/* All but the TPR, which a load that has already chosen the record reads. */
-	static const uint8_t rest[TPR_RECORD_ENABLED] = {0};
+	/*
+	 * From ISR to `enabled`. The TPR stays for a load that has already chosen the record; a
+	 * store that has is sent to the slow path. With one CPU the operand is the choice.
+	 */
+	uint8_t rest[TPR_RECORD_ENABLED] = {0, 0, image->single_cpu ? 0 : OFF_IRR, 0};
 	int err;
 
 	if (!image->active || number >= TPR_ROM_CPUS)
@@ -152,17 +155,6 @@ int tpr_image_disarm(struct tpr_image *image, unsigned number)
 	err = gmem_write(image->mem, tpr_image_record(image, number) + TPR_RECORD_ISR, rest,
 			 sizeof(rest));
 	return err ? err : direct(image, number, false);
-}
-
-uint32_t tpr_image_resume(const struct tpr_image *image, uint32_t eip)
-{
-	uint32_t offset = eip - image->va;
-
-	if (image->active && !image->single_cpu)
-		for (size_t i = 0; i < ARRAY_SIZE(smp_windows); i++)
-			if (offset >= smp_windows[i].first && offset <= smp_windows[i].last)
-				return image->va + smp_windows[i].restart;
-	return eip;
 }
 
 int tpr_image_entry_at(uint32_t offset)

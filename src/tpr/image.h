@@ -51,23 +51,17 @@ gpa_t tpr_image_record(const struct tpr_image *image, unsigned number);
 
 /*
  * Fills the record from the local APIC's state, then lets the CPU use it. KVM must have been given
- * the record's address before the vCPU runs again. word: TPR, ISR & 0xf0, 0, IRR, from bit 0 on.
- * -EINVAL: not active, or number >= TPR_ROM_CPUS.
+ * the record's address before the vCPU runs again. The vCPU stands behind an access of the real
+ * TPR, as KVM's report leaves it, or was disarmed in the same stop. word: TPR, ISR & 0xf0, 0, IRR,
+ * from bit 0 on. -EINVAL: not active, or number >= TPR_ROM_CPUS.
  */
 int tpr_image_arm(struct tpr_image *image, unsigned number, uint32_t word);
 
 /*
- * The CPU uses the real TPR from now on, which must have the record's value. If its vCPU goes on
- * running (no reset), its EIP must go through tpr_image_resume(). -EINVAL as above.
+ * The CPU uses the real TPR from now on, which must have the record's value. Its vCPU may be
+ * anywhere, in the ROM too. -EINVAL as above.
  */
 int tpr_image_disarm(struct tpr_image *image, unsigned number);
-
-/*
- * Where a vCPU stopped at eip must go on after it was disarmed or armed: eip itself, or, when it is
- * between an entry's choice of where to store and the store (interrupts are off there), the choice
- * again. A vCPU that is armed because it accessed the real TPR just now is never there.
- */
-uint32_t tpr_image_resume(const struct tpr_image *image, uint32_t eip);
 
 /*
  * The number of the entry that begins at this offset from the ROM's base, or -1: to check where a

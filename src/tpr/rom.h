@@ -34,7 +34,8 @@
 
 /*
  * Records: CPU n's at TPR_ROM_RECORDS + n * 64, where n is the guest's number (KPCR.Number). The
- * first four bytes are the word that KVM_SET_VAPIC_ADDR names (arch/x86/kvm/lapic.c).
+ * first four bytes are the word that KVM_SET_VAPIC_ADDR names (arch/x86/kvm/lapic.c). After the CPU
+ * was disarmed IRR is 0xff there too.
  */
 #define TPR_ROM_CPUS       64
 #define TPR_ROM_RECORDS    0x2000

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the assembler tells the monitor about an image, in the sections .fixups and .windows; for C
- * and for the assembler. Nothing of it is ever in guest memory.
+ * What the assembler tells the monitor about an image, in the section .fixups; for C and for the
+ * assembler. Nothing of it is ever in guest memory.
  */
 #ifndef TPR_ROM_TABLES_H
 #define TPR_ROM_TABLES_H
@@ -19,13 +19,6 @@ struct rom_fixup {
 	uint16_t offset; /* of the field */
 	uint8_t kind;
 	uint8_t back; /* FIXUP_WRITE: the opcode is at offset + 4 - back; bit 0 widens the store */
-};
-
-/* A vCPU stopped at [first, last] that is then disarmed goes on at restart. */
-struct rom_window {
-	uint16_t first;
-	uint16_t last;
-	uint16_t restart;
 };
 #endif
 

@@ -118,8 +118,6 @@ static void rig_on_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t
 	g->writes++;
 	if (offset != 0x80 || size != 4)
 		g->bad++; /* KVM would ignore it */
-	if (g->cpu[g->current].armed)
-		g->bad++; /* KVM would lose it at the next exit */
 	g->cpu[g->current].tpr = (uint8_t)value;
 	if (rig_deliverable(&g->cpu[g->current]))
 		g->cpu[g->current].noticed = true;

@@ -120,7 +120,7 @@ static void test_records(void **state)
 	}
 	for (unsigned n = 0; n < TPR_ROM_CPUS; n++) {
 		assert_int_equal(tpr_image_disarm(&image, n), 0);
-		assert_int_equal(dword(mem, tpr_image_record(&image, n)), 0x41);
+		assert_int_equal(dword(mem, tpr_image_record(&image, n)), 0xff000041);
 		assert_int_equal(dword(mem, tpr_image_record(&image, n) + 4), 0);
 		assert_int_equal(dword(mem, BASE + 0x1e00 + n * 8), REAL);
 	}
