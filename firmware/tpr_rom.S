@@ -4,8 +4,8 @@
  * register. README.md beside it says what each part promises, and why it is right.
  *
  * Assembled twice: for any number of CPUs, and with -DSINGLE_CPU. Where the monitor has to put an
- * address, the section .fixups says so; it stays with the monitor. Plain AT&T syntax, so that gas and
- * clang take it.
+ * address, the section .fixups says so; it stays with the monitor. Plain AT&T syntax, so that gas
+ * and clang take it.
  */
 #include "tpr/rom.h"
 #include "tpr/rom_tables.h"
