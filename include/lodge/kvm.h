@@ -49,6 +49,12 @@ struct irq_chip *vm_irq_chip(struct vm *vm);
  */
 void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count);
 
+/*
+ * From now on, also in the VM after a reset, a guest's write of exactly `size` bytes to the port
+ * only adds 1 to the eventfd, without an exit to us. 0 or -errno. Before vCPUs run.
+ */
+int vm_port_event(struct vm *vm, uint16_t port, unsigned size, int fd);
+
 /* Delivers what was gathered so far, without an exit. True: there was something. Any thread. */
 bool vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio);
 
@@ -75,12 +81,20 @@ struct vcpu_refused {
 	char detail[160];    /* what KVM said */
 };
 
+/* All are called on the vCPU's thread. */
 struct vcpu_host {
 	struct bus *ports, *mmio;
-	void *arg;                 /* of the calls, which come on the vCPU's thread */
+	void *arg;
 	void (*exited)(void *arg); /* before each exit is handled; cheap; may be NULL */
 	/* The vCPU then parks itself. */
 	void (*stopped)(void *arg, enum vcpu_stop why, const struct vcpu_refused *what);
+	/*
+	 * The guest accessed its task priority register (vcpu_report_tpr() in kvm_tpr.h). The
+	 * access is done; what KVM says of it is a hint, as a later exit may have overwritten it.
+	 */
+	void (*tpr_access)(void *arg, unsigned cpu, uint64_t rip, bool is_write);
+	/* The armed VAPIC word and KVM's task priority went apart: KVM has forgotten the word. */
+	void (*vapic_lost)(void *arg, unsigned cpu);
 };
 
 struct vcpu_params {
@@ -110,6 +124,17 @@ void vcpu_pause_begin(struct vcpu *v); /* the first half: asks, does not wait; a
 void vcpu_resume(struct vcpu *v);
 void vcpu_abandon(struct vcpu *v); /* instead of destroying: the thread ends when it can */
 
+/*
+ * On its own thread, in a callback: it parks behind it and vcpu_resume() does nothing until
+ * vcpu_unhold(), on any thread, has been called too; a reset lets go as well.
+ */
+void vcpu_hold(struct vcpu *v);
+void vcpu_unhold(struct vcpu *v);
+
+#define VCPU_NONE (~0u)
+/* The id of the vCPU whose thread this is; VCPU_NONE on others. */
+unsigned vcpu_current(void);
+
 /* Registers, segments, control registers, MSRs, events and code bytes, for a report. Parked. */
 void vcpu_dump(struct vcpu *v, FILE *f);
 
@@ -117,34 +142,5 @@ struct vcpu_counters {
 	uint64_t exits, io, mmio, coalesced;
 };
 void vcpu_counters(const struct vcpu *v, struct vcpu_counters *out);
-
-/* For `lodge doctor`: runs a few instructions of unenlightened code; 1 runs, 0 refused, -errno. */
-int kvm_probe_unenlightened(char *detail, size_t size);
-
-/* What /dev/kvm says of itself, for `lodge doctor` and `lodge version`. */
-struct kvm_capability {
-	const char *name; /* "KVM_CAP_IRQCHIP" */
-	const char *use;  /* what Lodge does with it */
-	bool required;
-	int value; /* of KVM_CHECK_EXTENSION; 0: not there */
-};
-
-#define KVM_SURVEY_CAPABILITIES_MAX 24u
-
-enum kvm_switch { KVM_SWITCH_UNKNOWN, KVM_SWITCH_OFF, KVM_SWITCH_ON };
-
-struct kvm_survey {
-	int error;       /* 0, or the errno of opening /dev/kvm; the rest is then empty */
-	int api_version; /* -1: not a KVM device; Lodge needs 12 */
-	unsigned capability_count;
-	struct kvm_capability capability[KVM_SURVEY_CAPABILITIES_MAX];
-	unsigned vcpus_recommended, vcpus_max;
-	unsigned physical_bits; /* of guest physical addresses; 0: unknown */
-	/* The module's parameters; names as in /sys/module/KIND/parameters, NULL: has none. */
-	const char *paging_name, *apic_name;
-	enum kvm_switch paging, apic; /* nested paging; interrupt controller in hardware */
-};
-
-void kvm_survey(struct kvm_survey *out);
 
 #endif

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <lodge/config.h>
 #include <lodge/kvm.h>
+#include <lodge/kvm_survey.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>

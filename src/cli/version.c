@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <lodge/kvm.h>
+#include <lodge/kvm_survey.h>
 
 int cli_version(int argc, const char *const argv[])
 {

@@ -140,6 +140,14 @@ void vcpu_report_run_error(struct vcpu *v, int err)
 	stop(v, VCPU_STOP_FAILED, &what);
 }
 
+static void handle_tpr_access(struct vcpu *v)
+{
+	const struct vcpu_host *host = v->params.host;
+
+	host->tpr_access(host->arg, v->params.id, v->run->tpr_access.rip,
+			 v->run->tpr_access.is_write != 0);
+}
+
 bool vcpu_handle_exit(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
@@ -148,12 +156,17 @@ bool vcpu_handle_exit(struct vcpu *v)
 	vm_drain_ring(v->vm, v->params.host->ports, v->params.host->mmio);
 	if (v->params.host->exited)
 		v->params.host->exited(v->params.host->arg);
+	if (!vcpu_vapic_in_step(v) && run->exit_reason != KVM_EXIT_TPR_ACCESS)
+		v->params.host->vapic_lost(v->params.host->arg, v->params.id);
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		handle_io(v);
 		return true;
 	case KVM_EXIT_MMIO:
 		handle_mmio(v);
+		return true;
+	case KVM_EXIT_TPR_ACCESS:
+		handle_tpr_access(v);
 		return true;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:

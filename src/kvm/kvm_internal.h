@@ -4,12 +4,15 @@
 #define KVM_INTERNAL_H
 
 #include <lodge/kvm.h>
+#include <lodge/kvm_survey.h>
+#include <lodge/kvm_tpr.h>
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 
 #define KVM_COALESCED_ZONES_MAX 8u
+#define KVM_PORT_EVENTS_MAX     4u
 #define KVM_CPUID_MAX           256u
 
 struct cpuid_table {
@@ -36,6 +39,9 @@ struct vm {
 	unsigned zone_count;
 	atomic_ullong coalesced_count;
 
+	struct kvm_ioeventfd port_events[KVM_PORT_EVENTS_MAX];
+	unsigned port_event_count;
+
 	bool tsc_deadline;
 	struct cpuid_table *supported; /* what KVM and the host can show a guest */
 };
@@ -59,7 +65,9 @@ struct vcpu {
 	atomic_bool pause;   /* someone wants it parked */
 	atomic_bool leave;   /* the thread shall end */
 	atomic_bool stopped; /* reported `stopped`: stays parked until reset */
+	atomic_bool held;    /* by itself, until someone has seen to it */
 	bool wiped;          /* by KVM, at a triple fault: registers say nothing */
+	const uint8_t *vapic; /* the armed VAPIC word in guest memory, or NULL */
 
 	atomic_ullong exits, io, mmio;
 };
@@ -77,6 +85,13 @@ struct kvm_wanted {
 };
 extern const struct kvm_wanted kvm_wanted[];
 extern const unsigned kvm_wanted_count;
+
+/*
+ * survey.c: pure. first, second: avic of kvm_amd; flexpriority and enable_apicv of kvm_intel.
+ * AVIC may be inhibited for a while and come back, so what counts is the parameter.
+ */
+struct kvm_tpr_survey survey_judge_tpr(enum kvm_kind kind, enum kvm_switch first,
+				       enum kvm_switch second);
 
 /* release.c: closes a VM's descriptor; the process is about to end. */
 void vm_release_descriptor(int fd);
@@ -109,6 +124,9 @@ int vcpu_set_reset_state(struct vcpu *v, const struct boot_entry *entry, unsigne
  * thread, or parked.
  */
 unsigned vcpu_read_linear(struct vcpu *v, uint64_t at, uint8_t *out, unsigned max);
+
+/* tpr.c: at an exit; false: the armed VAPIC word is not what KVM holds */
+bool vcpu_vapic_in_step(const struct vcpu *v);
 
 /* exit.c: one exit of KVM_RUN. False: the vCPU has reported `stopped`. */
 bool vcpu_handle_exit(struct vcpu *v);

@@ -32,6 +32,8 @@ const struct kvm_wanted kvm_wanted[] = {
     WANTED(KVM_CAP_COALESCED_MMIO, false, "gathering writes, fewer exits"),
     WANTED(KVM_CAP_COALESCED_PIO, false, "gathering writes to the serial port, fewer exits"),
     WANTED(KVM_CAP_TSC_DEADLINE_TIMER, false, "cheap timers in the guest"),
+    WANTED(KVM_CAP_VAPIC, false, "32-bit Windows guests at full speed"),
+    WANTED(KVM_CAP_IOEVENTFD, false, "writes that wake us without stopping the guest"),
 };
 
 const unsigned kvm_wanted_count = sizeof(kvm_wanted) / sizeof(kvm_wanted[0]);
@@ -107,6 +109,55 @@ static void read_capabilities(int fd, struct kvm_survey *out)
 		};
 	}
 	out->capability_count = i;
+}
+
+static struct kvm_tpr_survey judge_amd(enum kvm_switch avic)
+{
+	if (avic == KVM_SWITCH_ON)
+		return (struct kvm_tpr_survey){false, "kvm_amd's hardware does it (avic)"};
+	if (avic == KVM_SWITCH_UNKNOWN)
+		return (struct kvm_tpr_survey){false, "kvm_amd does not say what its avic is"};
+	return (struct kvm_tpr_survey){true, "kvm_amd stops the guest at each access (no avic)"};
+}
+
+static struct kvm_tpr_survey judge_intel(enum kvm_switch flexpriority, enum kvm_switch apicv)
+{
+	if (flexpriority == KVM_SWITCH_ON || apicv == KVM_SWITCH_ON)
+		return (struct kvm_tpr_survey){
+		    false, "kvm_intel's hardware does it (flexpriority or enable_apicv)"};
+	if (flexpriority == KVM_SWITCH_UNKNOWN || apicv == KVM_SWITCH_UNKNOWN)
+		return (struct kvm_tpr_survey){
+		    false, "kvm_intel does not say what its flexpriority or enable_apicv is"};
+	return (struct kvm_tpr_survey){true, "kvm_intel stops the guest at each access (neither "
+					     "flexpriority nor enable_apicv)"};
+}
+
+struct kvm_tpr_survey survey_judge_tpr(enum kvm_kind kind, enum kvm_switch first,
+				       enum kvm_switch second)
+{
+	switch (kind) {
+	case KVM_KIND_AMD:
+		return judge_amd(first);
+	case KVM_KIND_INTEL:
+		return judge_intel(first, second);
+	case KVM_KIND_PVM:
+		return (struct kvm_tpr_survey){
+		    false, "kvm_pvm runs code in batches and does not see each access"};
+	default:
+		return (struct kvm_tpr_survey){false, "it is not known what this KVM does"};
+	}
+}
+
+void kvm_survey_tpr(struct kvm_tpr_survey *out)
+{
+	enum kvm_kind kind = kvm_host_kind();
+
+	if (kind == KVM_KIND_INTEL)
+		*out = survey_judge_tpr(kind, read_parameter(kind, "flexpriority"),
+					read_parameter(kind, "enable_apicv"));
+	else
+		*out = survey_judge_tpr(kind, read_parameter(kind, parameters[kind].apic),
+					KVM_SWITCH_OFF);
 }
 
 void kvm_survey(struct kvm_survey *out)

@@ -26,6 +26,13 @@
  * so that it cannot get lost when that is full. */
 #define KICK_SIGNAL SIGURG
 
+static _Thread_local unsigned current_id = VCPU_NONE;
+
+unsigned vcpu_current(void)
+{
+	return current_id;
+}
+
 static void kick_handler(int signal)
 {
 	(void)signal;
@@ -113,7 +120,9 @@ int vcpu_reset(struct vcpu *v, const struct boot_entry *entry, struct refusal *w
 		return refuse(why, STATUS_UNAVAILABLE, "/dev/kvm", "registers", "vCPU %u: %s",
 			      v->params.id, strerror(-err));
 	v->wiped = false;
+	v->vapic = NULL;
 	atomic_store(&v->stopped, false);
+	atomic_store(&v->held, false);
 	return 0;
 }
 
@@ -167,6 +176,7 @@ static void *vcpu_thread(void *arg)
 	struct vcpu *v = arg;
 	sigset_t kick;
 
+	current_id = v->params.id;
 	sigemptyset(&kick);
 	sigaddset(&kick, KICK_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
@@ -245,7 +255,7 @@ bool vcpu_pause(struct vcpu *v, uint64_t until_ns)
 void vcpu_resume(struct vcpu *v)
 {
 	pthread_mutex_lock(&v->lock);
-	if (!atomic_load(&v->stopped)) {
+	if (!atomic_load(&v->stopped) && !atomic_load(&v->held)) {
 		atomic_store(&v->pause, false);
 		/* It may never have got as far as to park, which takes this back. */
 		if (v->run)
@@ -262,6 +272,18 @@ void vcpu_abandon(struct vcpu *v)
 	kick(v);
 	pthread_cond_broadcast(&v->changed);
 	pthread_mutex_unlock(&v->lock);
+}
+
+void vcpu_hold(struct vcpu *v)
+{
+	assert(v->started && pthread_equal(v->thread, pthread_self()));
+	atomic_store(&v->held, true);
+	vcpu_pause_begin(v);
+}
+
+void vcpu_unhold(struct vcpu *v)
+{
+	atomic_store(&v->held, false);
 }
 
 void vcpu_destroy(struct vcpu *v)

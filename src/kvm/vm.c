@@ -127,6 +127,10 @@ static int set_up_vm(struct vm *vm, struct refusal *why)
 			log_info("kvm: ports 0x%x are not gathered: %s",
 				 (unsigned)vm->zones[i].addr, strerror(errno));
 	}
+	for (unsigned i = 0; i < vm->port_event_count; i++) {
+		if (ioctl(vm->fd, KVM_IOEVENTFD, &vm->port_events[i]))
+			return refuse_ioctl(why, "KVM_IOEVENTFD");
+	}
 	return 0;
 }
 
@@ -253,6 +257,19 @@ void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count)
 	if (vm->zone_count < KVM_COALESCED_ZONES_MAX)
 		vm->zones[vm->zone_count++] =
 		    (struct kvm_coalesced_mmio_zone){.addr = first, .size = count, .pio = 1};
+}
+
+int vm_port_event(struct vm *vm, uint16_t port, unsigned size, int fd)
+{
+	struct kvm_ioeventfd event = {
+	    .addr = port, .len = size, .fd = fd, .flags = KVM_IOEVENTFD_FLAG_PIO};
+
+	if (vm->port_event_count == KVM_PORT_EVENTS_MAX)
+		return -ENOSPC;
+	if (ioctl(vm->fd, KVM_IOEVENTFD, &event))
+		return -errno;
+	vm->port_events[vm->port_event_count++] = event;
+	return 0;
 }
 
 /*
