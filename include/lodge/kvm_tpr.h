@@ -53,8 +53,8 @@ int vcpu_get_apic(struct vcpu *v, struct vcpu_apic *out);
 int vcpu_report_tpr(struct vcpu *v, bool on);
 
 /*
- * Arms the vCPU with the VAPIC word at guest address a, or with 0 disarms it. -EINVAL: a is not on a
- * 4-byte boundary, or the word is not in RAM. While it is armed the word is compared at each exit
+ * Arms the vCPU with the VAPIC word at guest address a, or with 0 disarms it. -EINVAL: a is not on
+ * a 4-byte boundary, or the word is not in RAM. While it is armed the word is compared at each exit
  * with what KVM holds; see vcpu_host.vapic_lost(). A vCPU is disarmed by each vcpu_reset().
  */
 int vcpu_set_vapic(struct vcpu *v, gpa_t a);

@@ -36,7 +36,7 @@ const struct option_spec options[] = {
 	{.name = "tpr-patch", .argument = "auto|on|off", .group = GROUP_MACHINE,
 	 .help = "Patch a 32-bit Windows guest's accesses to the task priority register",
 	 .fallback = "auto", .key = "tpr-patch", .completion = COMPLETE_WORDS,
-	 .words = "auto off", PARTLY("auto and off, and neither patches"),
+	 .words = "auto on off",
 	 .set = set_tpr_patch, .get = get_tpr_patch},
 
 	/* What is booted. */

@@ -125,10 +125,10 @@ int set_hyperv(struct config_builder *b, const struct option_spec *o, const char
 int set_tpr_patch(struct config_builder *b, const struct option_spec *o, const char *value,
 		  struct refusal *why)
 {
-	if (strcmp(value, "on") == 0)
-		return refuse_later(o, value, why);
 	if (strcmp(value, "auto") == 0)
 		b->c->tpr_patch = TPR_PATCH_AUTO;
+	else if (strcmp(value, "on") == 0)
+		b->c->tpr_patch = TPR_PATCH_ON;
 	else if (strcmp(value, "off") == 0)
 		b->c->tpr_patch = TPR_PATCH_OFF;
 	else

@@ -62,11 +62,11 @@ struct vcpu {
 	pthread_mutex_t lock; /* guards state; leaf */
 	pthread_cond_t changed;
 	enum vcpu_state state;
-	atomic_bool pause;   /* someone wants it parked */
-	atomic_bool leave;   /* the thread shall end */
-	atomic_bool stopped; /* reported `stopped`: stays parked until reset */
-	atomic_bool held;    /* by itself, until someone has seen to it */
-	bool wiped;          /* by KVM, at a triple fault: registers say nothing */
+	atomic_bool pause;    /* someone wants it parked */
+	atomic_bool leave;    /* the thread shall end */
+	atomic_bool stopped;  /* reported `stopped`: stays parked until reset */
+	atomic_bool held;     /* by itself, until someone has seen to it */
+	bool wiped;           /* by KVM, at a triple fault: registers say nothing */
 	const uint8_t *vapic; /* the armed VAPIC word in guest memory, or NULL */
 
 	atomic_ullong exits, io, mmio;

@@ -72,7 +72,7 @@ static uint8_t highest_vector(const struct kvm_lapic_state *s, unsigned base)
 	for (int i = 7; i >= 0; i--) {
 		uint32_t bits;
 
-		memcpy(&bits, s->regs + base + 16 * (unsigned)i, sizeof(bits));
+		memcpy(&bits, s->regs + base + 16 * (size_t)i, sizeof(bits));
 		if (bits)
 			return (uint8_t)(32 * i + 31 - __builtin_clz(bits));
 	}

@@ -20,7 +20,7 @@
 #define LAYOUT_EBDA             0x9fc00ull /* extended BIOS data area: low RAM ends */
 #define LAYOUT_VGA_HOLE         0xa0000ull
 #define LAYOUT_VGA_HOLE_END     0xc0000ull
-#define LAYOUT_OPTION_ROM       0xc0000ull /* our TPR ROM, later */
+#define LAYOUT_OPTION_ROM       0xc8000ull /* our TPR ROM, 12 KiB; a video BIOS lies before it */
 #define LAYOUT_ACPI             0xe0000ull /* RSDP first, on a 16-byte boundary */
 #define LAYOUT_ACPI_SIZE        0x10000ull
 #define LAYOUT_SMBIOS           0xf0000ull /* entry points, then the structures */

@@ -60,6 +60,17 @@ void machine_resume(struct machine *m)
 		vcpu_resume(m->vcpu[i]);
 }
 
+int machine_while_parked(struct machine *m, void (*fn)(void *arg), void *arg)
+{
+	int stuck = machine_pause(m);
+
+	if (stuck < 0)
+		fn(arg);
+	machine_resume(m);
+	requests_hold_vcpus(m);
+	return stuck;
+}
+
 void machine_hear_out(struct machine *m)
 {
 	vm_drain_coalesced(m->vm, m->ports, m->mmio);
@@ -78,7 +89,7 @@ static int reset_vcpus(struct machine *m, struct refusal *why)
 		if (vcpu_reset(m->vcpu[i], i ? NULL : &m->entry, why))
 			return -1;
 	}
-	return 0;
+	return pc_tpr_start(m, why);
 }
 
 int machine_restart(struct machine *m, struct refusal *why)
@@ -181,6 +192,8 @@ static int create_vcpus(struct machine *m, struct refusal *why)
 	    .arg = m,
 	    .exited = guest_exited,
 	    .stopped = requests_vcpu_stopped,
+	    .tpr_access = pc_tpr_access,
+	    .vapic_lost = pc_tpr_vapic_lost,
 	};
 	for (unsigned i = 0; i < m->config->cpus; i++) {
 		struct vcpu_params p = {
@@ -254,6 +267,7 @@ int machine_create(const struct config *c, struct machine **out, struct refusal 
 		signals_block();
 	m->config = c;
 	m->files.kernel = -1;
+	m->tpr.poll_fd = -1;
 	requests_init(m);
 	timer_init(&m->timeout, timeout_due);
 	timer_init(&m->power_grace, power_grace_due);
@@ -269,23 +283,37 @@ int machine_create(const struct config *c, struct machine **out, struct refusal 
 	return 0;
 }
 
+struct dump {
+	struct machine *m;
+	FILE *f;
+};
+
+static void dump_vcpus(void *arg)
+{
+	struct dump *d = arg;
+
+	for (unsigned i = 0; i < d->m->vcpu_count; i++)
+		vcpu_dump(d->m->vcpu[i], d->f);
+}
+
 void machine_dump_vcpus(void *machine, FILE *f)
 {
 	struct machine *m = machine;
-	int stuck = m->abandoned ? (int)m->abandoned - 1 : machine_pause(m);
+	struct dump d = {m, f};
+	int stuck = (int)m->abandoned - 1;
 
+	if (stuck < 0)
+		stuck = machine_while_parked(m, dump_vcpus, &d);
 	/* Of the others, too, nothing: the code bytes might lie in the same lost page. */
 	if (stuck >= 0)
 		fprintf(f, STUCK_TEXT "\n", (unsigned)stuck);
-	for (unsigned i = 0; stuck < 0 && i < m->vcpu_count; i++)
-		vcpu_dump(m->vcpu[i], f);
-	machine_resume(m);
 }
 
 int machine_write_report(struct machine *m, const struct verdict *v)
 {
 	struct vcpu_counters counters[CONFIG_CPUS_MAX];
 	struct chr_stats console;
+	struct report_tpr tpr;
 	struct report_input in = {
 	    .config = m->config,
 	    .verdict = v,
@@ -298,10 +326,12 @@ int machine_write_report(struct machine *m, const struct verdict *v)
 	    .vcpu = counters,
 	    .vcpu_count = m->vcpu_count,
 	    .resets = m->resets,
+	    .tpr = &tpr,
 	    .dump_vcpus = machine_dump_vcpus,
 	    .arg = m,
 	};
 
+	pc_tpr_report(m, &tpr);
 	chr_stats(m->chr[0], &console);
 	if (console.first_write_ns)
 		in.first_output_ns = console.first_write_ns - m->start_ns;
@@ -363,6 +393,7 @@ int machine_run(struct machine *m, struct verdict *v)
 	}
 	if (m->abandoned)
 		tell_stuck(&m->verdict, m->abandoned - 1);
+	pc_tpr_say(m);
 	if (m->config->report_dir && machine_write_report(m, &m->verdict))
 		log_warning("%s: the report could not be written whole", m->config->report_dir);
 	*v = m->verdict;
@@ -403,6 +434,7 @@ void machine_destroy(struct machine *m)
 		d->ops->destroy(d);
 	}
 	vm_destroy(m->vm);
+	pc_tpr_close(m);
 	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++)
 		chr_close(m->chr[i]);
 	observer_destroy(m->observer);

@@ -11,6 +11,7 @@
 #include <lodge/kvm.h>
 #include <lodge/loop.h>
 #include <lodge/machine.h>
+#include <lodge/tpr.h>
 #include <stdatomic.h>
 
 #define REQUESTS_MAX (REQUEST_CONSOLE_QUIT + 1u)
@@ -41,6 +42,19 @@ struct kernel_files {
 	char cache_dir[4096]; /* "" for none */
 };
 
+/* The TPR patcher and what ties it to the machine. */
+struct machine_tpr {
+	struct tpr *patcher;
+	struct tpr_ops ops;
+	struct task task; /* a vCPU wants to be served */
+	bool on;
+	const char *why; /* on or not */
+	int poll_fd;     /* eventfd that counts; -1: none */
+	uint64_t polls;  /* counted before */
+};
+
+struct report_tpr;
+
 struct machine {
 	const struct config *config;
 	struct loop *loop;
@@ -54,6 +68,7 @@ struct machine {
 
 	struct device *newest;  /* list of all devices, through device.older */
 	struct piix4_pm *power; /* has the power button */
+	struct machine_tpr tpr;
 
 	struct chr *chr[CONFIG_SERIAL_MAX];
 	struct observer *observer;
@@ -87,6 +102,15 @@ void pc_press_power_button(struct machine *m);
 /* The tables that firmware would leave in memory: ACPI and SMBIOS. *rsdp is the ACPI root. */
 int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why);
 
+/* pc_tpr.c */
+int pc_tpr_build(struct machine *m, struct refusal *why);
+int pc_tpr_start(struct machine *m, struct refusal *why); /* vCPUs were reset */
+void pc_tpr_access(void *arg, unsigned cpu, uint64_t rip, bool is_write);
+void pc_tpr_vapic_lost(void *arg, unsigned cpu);
+void pc_tpr_close(struct machine *m);
+void pc_tpr_report(struct machine *m, struct report_tpr *out);
+void pc_tpr_say(struct machine *m); /* one line at the end */
+
 /* machine.c */
 void machine_own(struct machine *m, struct device *d);
 void machine_hear_out(struct machine *m); /* what the guest wrote so far, and what it says */
@@ -98,6 +122,11 @@ int machine_pause(struct machine *m);
 #define STUCK_TEXT                                                                                 \
 	"vCPU %u does not stop: the host's kernel holds it, waiting for memory, swap or a file"
 void machine_resume(struct machine *m); /* unless the machine is to stand still */
+/*
+ * Stops every vCPU outside the guest, runs fn, lets them go. A vCPU that held itself waits like the
+ * others, and goes on if fn lets it. -1; or as machine_pause(), and fn was not run.
+ */
+int machine_while_parked(struct machine *m, void (*fn)(void *arg), void *arg);
 /* Power-on state, loaded again, running again. -1 with *why: nothing can run any more. */
 int machine_restart(struct machine *m, struct refusal *why);
 int machine_write_report(struct machine *m, const struct verdict *v);
@@ -113,6 +142,7 @@ int guest_load(struct machine *m, struct refusal *why);
 /* requests.c */
 void requests_init(struct machine *m);
 void requests_fini(struct machine *m);
+void requests_hold_vcpus(struct machine *m); /* again, if a request waits that stops them */
 void requests_vcpu_stopped(void *arg, enum vcpu_stop why, const struct vcpu_refused *what);
 int requests_observe(struct machine *m, struct refusal *why); /* the console's words */
 

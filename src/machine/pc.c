@@ -238,7 +238,7 @@ int pc_build(struct machine *m, struct refusal *why)
 		if (there && add_uart(m, i, why))
 			return -1;
 	}
-	return add_ends(m, why);
+	return add_ends(m, why) || pc_tpr_build(m, why) ? -1 : 0;
 }
 
 /*

@@ -269,6 +269,34 @@ static struct json_t *make_console(const struct report_input *in)
 	return o;
 }
 
+static struct json_t *make_counters(const struct tpr_counter *c, unsigned count)
+{
+	struct json_t *o = json_new_object();
+
+	for (unsigned i = 0; i < count; i++)
+		json_put(o, c[i].name, json_new_unsigned(c[i].value));
+	return o;
+}
+
+static struct json_t *make_tpr(const struct report_tpr *t)
+{
+	const struct tpr_counters *c = &t->counters;
+	struct json_t *o = json_new_object();
+
+	json_put(o, "on", json_new_bool(t->on));
+	json_put(o, "why", json_new_text(t->why));
+	json_put(o, "reports", json_new_unsigned(c->reports));
+	json_put(o, "patched", make_counters(c->patched, c->patched_count));
+	json_put(o, "refused", make_counters(c->refused, c->refused_count));
+	json_put(o, "polls", json_new_unsigned(t->polls));
+	json_put(o, "repairs", json_new_unsigned(c->repairs));
+	json_put(o, "arms", json_new_unsigned(c->arms));
+	json_put(o, "losses", json_new_unsigned(c->losses));
+	json_put(o, "activations", json_new_unsigned(c->activations));
+	json_put(o, "taken_back", json_new_unsigned(c->taken_back));
+	return o;
+}
+
 static void put_verdict(struct json_t *root, const struct report_input *in)
 {
 	const struct verdict *v = in->verdict;
@@ -301,6 +329,8 @@ static void make_result(const struct report_input *in, FILE *f)
 		json_put(root, "kernel", make_kernel(in->boot));
 	json_put(root, "console", make_console(in));
 	json_put(root, "vcpus", make_vcpus(in));
+	if (in->tpr)
+		json_put(root, "tpr", make_tpr(in->tpr));
 	config_each(in->config, put_setting, config);
 	json_put(root, "config", config);
 	json_write(root, f);

@@ -11,10 +11,18 @@
 #include <lodge/boot.h>
 #include <lodge/config.h>
 #include <lodge/machine.h>
+#include <lodge/tpr.h>
 #include <stdio.h>
 
 #define REPORT_CONSOLE_LOG "console.log"
 #define REPORT_NEVER       UINT64_MAX
+
+struct report_tpr {
+	bool on;
+	const char *why; /* on, or not */
+	uint64_t polls;
+	struct tpr_counters counters;
+};
 
 /* All pointers are borrowed for the call. */
 struct report_input {
@@ -28,9 +36,10 @@ struct report_input {
 	uint64_t first_output_ns;         /* from then until COM1's first byte, or REPORT_NEVER */
 	const struct vcpu_counters *vcpu; /* vcpu_count of them */
 	unsigned vcpu_count;
-	uint64_t console_bytes;      /* that the guest wrote to COM1 */
-	uint64_t console_lost_bytes; /* of them, dropped as nobody read them in time */
-	unsigned resets;             /* how often the guest started again */
+	uint64_t console_bytes;       /* that the guest wrote to COM1 */
+	uint64_t console_lost_bytes;  /* of them, dropped as nobody read them in time */
+	unsigned resets;              /* how often the guest started again */
+	const struct report_tpr *tpr; /* NULL: left out */
 	/* Writes each vCPU's state (vcpu_dump()) to f, which is memory; NULL: no vcpus.txt */
 	void (*dump_vcpus)(void *arg, FILE *f);
 	void *arg;

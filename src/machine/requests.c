@@ -55,6 +55,18 @@ static void post(struct machine *m, enum request what, int value,
 	loop_post(m->loop, &r->task);
 }
 
+void requests_hold_vcpus(struct machine *m)
+{
+	bool waits = false;
+
+	pthread_mutex_lock(&m->requests.lock);
+	for (unsigned i = 0; i < m->requests.count; i++)
+		waits = waits || stops_vcpus(m->requests.entry[i].what);
+	pthread_mutex_unlock(&m->requests.lock);
+	for (unsigned i = 0; waits && i < m->vcpu_count; i++)
+		vcpu_pause_begin(m->vcpu[i]);
+}
+
 void machine_request(struct machine *m, enum request what, int value)
 {
 	post(m, what, value, NULL);
