@@ -52,7 +52,7 @@ static void report_everywhere(struct tpr *t)
 	}
 }
 
-unsigned tpr_arm(struct tpr *t, unsigned cpu, unsigned number, const struct vcpu_view *v)
+unsigned tpr_arm(struct tpr *t, unsigned cpu, unsigned number)
 {
 	struct tpr_vcpu *c = &t->vcpu[cpu];
 	struct vcpu_apic apic;
@@ -63,7 +63,7 @@ unsigned tpr_arm(struct tpr *t, unsigned cpu, unsigned number, const struct vcpu
 		return TPR_REASON_CPU_NUMBER;
 	if (c->arms == TPR_ARMS_MAX)
 		return TPR_REASON_STOPPED;
-	tpr_disarm(t, cpu, v);
+	tpr_disarm(t, cpu);
 	if (!t->armed)
 		report_everywhere(t);
 	/* Without reports a write by an unpatched instruction would be lost. */
@@ -85,19 +85,15 @@ unsigned tpr_arm(struct tpr *t, unsigned cpu, unsigned number, const struct vcpu
 	return TPR_REASON_NONE;
 }
 
-void tpr_disarm(struct tpr *t, unsigned cpu, const struct vcpu_view *v)
+void tpr_disarm(struct tpr *t, unsigned cpu)
 {
 	struct tpr_vcpu *c = &t->vcpu[cpu];
-	uint32_t ip = (uint32_t)v->rip, resume;
 
 	if (c->number < 0)
 		return;
 	ops(t)->set_vapic(t->params.arg, cpu, 0);
 	tpr_image_disarm(&t->image, (unsigned)c->number);
 	tpr_remember_code(t);
-	resume = tpr_image_resume(&t->image, ip);
-	if (v->rip <= UINT32_MAX && resume != ip && tpr_walk_possible(v))
-		ops(t)->set_rip(t->params.arg, cpu, resume);
 	c->number = -1;
 	t->armed--;
 }

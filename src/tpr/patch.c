@@ -124,14 +124,8 @@ static bool rom_is_lost(const struct tpr *t, const struct vcpu_view *v)
 
 static void disarm_all(struct tpr *t)
 {
-	for (unsigned i = 0; i < t->params.cpus; i++) {
-		struct vcpu_view v = {.rip = 0};
-
-		if (t->vcpu[i].number < 0)
-			continue;
-		t->params.ops->get_view(t->params.arg, i, &v);
-		tpr_disarm(t, i, &v);
-	}
+	for (unsigned i = 0; i < t->params.cpus; i++)
+		tpr_disarm(t, i);
 }
 
 void tpr_take_back(struct tpr *t)
@@ -170,7 +164,7 @@ static unsigned patch(struct tpr *t, unsigned cpu, const struct tpr_finding *f)
 		return TPR_REASON_TABLE_FULL;
 	tpr_count(&t->patched[f->plan.op]);
 	trace(t, cpu, f, site);
-	return tpr_arm(t, cpu, f->number, &c->view);
+	return tpr_arm(t, cpu, f->number);
 }
 
 static void serve_report(struct tpr *t, unsigned cpu)
@@ -189,7 +183,7 @@ static void serve_report(struct tpr *t, unsigned cpu)
 		if (!reason)
 			reason = patch(t, cpu, &f);
 		else if (reason == TPR_REASON_IN_ROM && tpr_check_kpcr(t, &c->view, &number))
-			reason = tpr_arm(t, cpu, number, &c->view);
+			reason = tpr_arm(t, cpu, number);
 	}
 	if (!reason)
 		return;
@@ -213,7 +207,7 @@ static void serve_loss(struct tpr *t, unsigned cpu)
 	    !t->params.ops->set_vapic(t->params.arg, cpu,
 				      tpr_image_record(&t->image, (unsigned)number)))
 		return;
-	tpr_disarm(t, cpu, &v);
+	tpr_disarm(t, cpu);
 }
 
 /* False: the vCPU can only run into garbage; it stands still until a reset. */

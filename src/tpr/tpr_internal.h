@@ -143,10 +143,9 @@ const struct tpr_site *tpr_journal_patch(struct tpr *t, uint32_t ip, const struc
 /* Puts back what is still ours and forgets all; how many were put back. */
 unsigned tpr_journal_take_back(struct tpr *t);
 
-/* arm.c. v: of the vCPU as it is now. */
-unsigned tpr_arm(struct tpr *t, unsigned cpu, unsigned number,
-		 const struct vcpu_view *v); /* TPR_REASON_NONE: it is armed */
-void tpr_disarm(struct tpr *t, unsigned cpu, const struct vcpu_view *v);
+/* arm.c. Parked: behind an access, as a report leaves a vCPU (firmware/README.md). */
+unsigned tpr_arm(struct tpr *t, unsigned cpu, unsigned number); /* TPR_REASON_NONE: it is armed */
+void tpr_disarm(struct tpr *t, unsigned cpu);
 void tpr_repair(struct tpr *t, unsigned cpu); /* the vCPU is armed; its thread, or parked */
 void tpr_remember_code(struct tpr *t);        /* the ROM as it is now is as it shall be */
 bool tpr_code_changed(const struct tpr *t);
