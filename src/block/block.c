@@ -269,7 +269,7 @@ void slot_finish(struct slot *s, int err)
 
 static void deliver(struct task *t)
 {
-	struct block *b = (struct block *)((char *)t - offsetof(struct block, deliver));
+	struct block *b = container_of(t, struct block, deliver);
 	struct block_request *r;
 	struct slot *s;
 

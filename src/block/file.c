@@ -294,7 +294,7 @@ static void without_fallocate(struct file_op *op)
 
 static void io_done(struct io *io, int64_t result)
 {
-	struct file_op *op = (struct file_op *)((char *)io - offsetof(struct file_op, io));
+	struct file_op *op = container_of(io, struct file_op, io);
 
 	if (result == -EINTR || (result == -EAGAIN && op->again++ < AGAIN_MAX)) {
 		engine_submit(op->file->engine, io);

@@ -67,13 +67,12 @@ static void part_done(struct overlay_slot *s, int err)
 
 static void below_done(struct block_request *r, int err)
 {
-	part_done((struct overlay_slot *)((char *)r - offsetof(struct overlay_slot, below)), err);
+	part_done(container_of(r, struct overlay_slot, below), err);
 }
 
 static void op_done(struct file_op *op, int err)
 {
-	struct overlay_slot *s =
-	    (struct overlay_slot *)((char *)op - offsetof(struct overlay_slot, op));
+	struct overlay_slot *s = container_of(op, struct overlay_slot, op);
 	const struct block_request *r = s->slot.request;
 
 	if (r->op == BLOCK_READ) {

@@ -29,7 +29,7 @@ static struct file *file_of(const struct block *b)
 
 static void op_done(struct file_op *op, int err)
 {
-	struct raw_slot *s = (struct raw_slot *)((char *)op - offsetof(struct raw_slot, op));
+	struct raw_slot *s = container_of(op, struct raw_slot, op);
 
 	if (!err && s->sync_next) {
 		s->sync_next = false;

@@ -87,7 +87,7 @@ static void *worker(void *arg)
 
 static void deliver(struct task *task)
 {
-	struct threads *t = (struct threads *)((char *)task - offsetof(struct threads, deliver));
+	struct threads *t = container_of(task, struct threads, deliver);
 	struct io *io, *next;
 
 	pthread_mutex_lock(&t->lock);

@@ -202,8 +202,7 @@ static void fake_submit(struct engine *engine, struct io *io)
 
 static void deliver(struct task *t)
 {
-	struct fake_engine *e =
-	    (struct fake_engine *)((char *)t - offsetof(struct fake_engine, deliver));
+	struct fake_engine *e = container_of(t, struct fake_engine, deliver);
 	struct io *io, **link;
 
 	while (e->pending && !e->hold) {
