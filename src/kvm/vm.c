@@ -106,6 +106,25 @@ static int refuse_ioctl(struct refusal *why, const char *name)
 	return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, name, "%s", strerror(errno));
 }
 
+/*
+ * The edge/level registers (82371SB, section 2.5.2.3, ports 0x4d0 and 0x4d1) as firmware leaves
+ * them: systems that use the PIC and no ACPI read there that PCI's interrupts are levels.
+ */
+static int preset_levels(const struct vm *vm, struct refusal *why)
+{
+	static const uint8_t levels[] = {LAYOUT_GSI_SCI, LAYOUT_GSI_PIRQA, LAYOUT_GSI_PIRQB,
+					 LAYOUT_GSI_PIRQC, LAYOUT_GSI_PIRQD};
+	struct kvm_irqchip pic = {.chip_id = KVM_IRQCHIP_PIC_SLAVE};
+
+	if (ioctl(vm->fd, KVM_GET_IRQCHIP, &pic))
+		return refuse_ioctl(why, "KVM_GET_IRQCHIP");
+	for (size_t i = 0; i < sizeof(levels); i++)
+		pic.chip.pic.elcr |= (uint8_t)(1u << (levels[i] - 8));
+	if (ioctl(vm->fd, KVM_SET_IRQCHIP, &pic))
+		return refuse_ioctl(why, "KVM_SET_IRQCHIP");
+	return 0;
+}
+
 /* Everything that a new VM needs, in the order that KVM demands. */
 static int set_up_vm(struct vm *vm, struct refusal *why)
 {
@@ -120,6 +139,8 @@ static int set_up_vm(struct vm *vm, struct refusal *why)
 		return -1;
 	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0))
 		return refuse_ioctl(why, "KVM_CREATE_IRQCHIP");
+	if (preset_levels(vm, why))
+		return -1;
 	if (ioctl(vm->fd, KVM_CREATE_PIT2, &pit))
 		return refuse_ioctl(why, "KVM_CREATE_PIT2");
 	for (unsigned i = 0; vm->coalesced_page && i < vm->zone_count; i++) {

@@ -27,6 +27,12 @@ def pci(room):
                                     'pci 00:01.3 8086:7113 class 068000'], f'it is {run.out!r}')
 
 
+@case('device: interrupts 9, 10 and 11 are levels, after a reset too')
+def levels(room):
+    room.run('in 0x4d0; in 0x4d1; out 0x4d1 0; in 0x4d1; reboot-count 1').expect_status(0).expect_out(
+        'in 00\nin 0e\nin 00\nin 00\nin 0e\nin 00\n')
+
+
 @case('device: every port at every size, most of them written')
 def ports(room):
     run = room.run('ports; hello; pit; pci', '-v').expect_status(0)

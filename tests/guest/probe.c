@@ -59,6 +59,13 @@ static void word_out(const char *argument)
 	out8(port, (uint8_t)text_number(argument));
 }
 
+static void word_in(const char *argument)
+{
+	put("in ");
+	put_hex(in8((uint16_t)text_number(argument)), 2);
+	put_char('\n');
+}
+
 static void word_echo(const char *argument)
 {
 	char c = 0;
@@ -228,6 +235,7 @@ static const struct {
     {"say", word_say},
     {"exit", word_exit},
     {"out", word_out},
+    {"in", word_in},
     {"echo", word_echo},
     {"echo-irq", word_echo_irq},
     {"flood", word_flood},
