@@ -17,6 +17,7 @@
 #include "boot/acpi.h"
 
 #include "boot/acpi_aml.h"
+#include "boot/table.h"
 #include "machine/layout.h"
 
 #include "dsdt.h"
@@ -130,12 +131,6 @@ static const struct {
     {11, 11, MADT_LEVEL_HIGH},
 };
 
-static void put_le(uint8_t *p, uint64_t value, unsigned size)
-{
-	for (unsigned i = 0; i < size; i++)
-		p[i] = (uint8_t)(value >> 8 * i);
-}
-
 /* The next n bytes, zeroed. That they are there is asserted at compile time, see TABLES_SIZE_MAX.
  */
 static uint8_t *take(struct writer *w, uint64_t n)
@@ -161,15 +156,6 @@ static void align(struct writer *w, unsigned to)
 static gpa_t gpa_of(const struct writer *w, const uint8_t *p)
 {
 	return w->gpa + (uint64_t)(p - w->start);
-}
-
-static uint8_t checksum(const uint8_t *p, size_t n)
-{
-	uint8_t sum = 0;
-
-	while (n--)
-		sum = (uint8_t)(sum + *p++);
-	return (uint8_t)-sum;
 }
 
 static uint8_t *table_begin(struct writer *w, const char *signature, uint8_t revision)

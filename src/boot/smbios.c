@@ -12,6 +12,7 @@
  */
 #include "boot/smbios.h"
 
+#include "boot/table.h"
 #include "machine/layout.h"
 
 #include <assert.h>
@@ -49,12 +50,6 @@ struct writer {
 	uint8_t *current; /* structure */
 	unsigned strings; /* of it */
 };
-
-static void put_le(uint8_t *p, uint64_t value, unsigned size)
-{
-	for (unsigned i = 0; i < size; i++)
-		p[i] = (uint8_t)(value >> 8 * i);
-}
 
 static uint8_t *take(struct writer *w, size_t n)
 {
@@ -258,15 +253,6 @@ static void put_structures(struct writer *w, const struct gmem *m, const struct 
 	end(w);
 	begin(w, 127, 0x04, HANDLE(127));
 	end(w);
-}
-
-static uint8_t checksum(const uint8_t *p, size_t n)
-{
-	uint8_t sum = 0;
-
-	while (n--)
-		sum = (uint8_t)(sum + *p++);
-	return (uint8_t)-sum;
 }
 
 static void put_entry_points(const struct writer *w)

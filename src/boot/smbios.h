@@ -8,7 +8,7 @@ struct smbios_params {
 	unsigned sockets;       /* 1 to 255 */
 	unsigned cores;         /* of a socket */
 	unsigned threads;       /* of a core */
-	const char *cpu_vendor; /* as CPUID says; NULL: unknown */
+	const char *cpu_vendor; /* as CPUID says; NULL or "": unknown */
 	const char *cpu_name;   /* the same */
 	const uint8_t *uuid;    /* 16 bytes in the order of RFC 4122; NULL: none is set */
 	/* Type 11: free text for the guest, credentials say. None is empty. */

@@ -25,7 +25,7 @@ static int build_map(struct machine *m)
 	m->map.count = 0;
 	err |= e820_add(&m->map, 0, LAYOUT_EBDA, E820_RAM);
 	err |= e820_add(&m->map, LAYOUT_EBDA, LAYOUT_VGA_HOLE - LAYOUT_EBDA, E820_RESERVED);
-	err |= e820_add(&m->map, LAYOUT_SMBIOS, LAYOUT_SMBIOS_SIZE, E820_RESERVED);
+	err |= e820_add(&m->map, LAYOUT_SMBIOS, LAYOUT_HIGH_RAM - LAYOUT_SMBIOS, E820_RESERVED);
 	if (low > LAYOUT_HIGH_RAM)
 		err |= e820_add(&m->map, LAYOUT_HIGH_RAM, low - LAYOUT_HIGH_RAM, E820_RAM);
 	err |= e820_add(&m->map, LAYOUT_KVM_IDENTITY_MAP, 0x4000, E820_RESERVED);

@@ -24,7 +24,9 @@
 #define LAYOUT_ACPI             0xe0000ull /* RSDP first, on a 16-byte boundary */
 #define LAYOUT_ACPI_SIZE        0x10000ull
 #define LAYOUT_SMBIOS           0xf0000ull /* entry points, then the structures */
-#define LAYOUT_SMBIOS_SIZE      0x10000ull
+#define LAYOUT_SMBIOS_SIZE      0xe000ull
+#define LAYOUT_MPTABLE          0xfe000ull /* floating pointer, then the MP configuration table */
+#define LAYOUT_MPTABLE_SIZE     0x2000ull
 #define LAYOUT_HIGH_RAM         0x100000ull
 
 /* Memory above: RAM up to the PCI hole, the rest from 4 GiB on. */

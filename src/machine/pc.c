@@ -9,8 +9,10 @@
 #include "machine/machine_internal.h"
 
 #include "boot/acpi.h"
+#include "boot/mptable.h"
 #include "boot/bda.h"
 #include "boot/smbios.h"
+#include "core/processor.h"
 #include "machine/layout.h"
 #include "platform/exit_port.h"
 #include "platform/i440fx.h"
@@ -270,10 +272,20 @@ int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why)
 	    .com1 = true,
 	    .com2 = c->serial[1].kind != SERIAL_NONE,
 	};
-	const struct smbios_params smbios = {.sockets = 1, .cores = c->cpus, .threads = 1};
+	struct processor host;
 	static const uint16_t com[] = {LAYOUT_PORT_COM1, LAYOUT_PORT_COM2};
 	const struct bda_params bda = {.com = com, .com_count = acpi.com2 ? 2 : 1};
 	int err;
+
+	processor_read(&host);
+
+	const struct smbios_params smbios = {.sockets = 1,
+					     .cores = c->cpus,
+					     .threads = 1,
+					     .cpu_vendor = host.vendor,
+					     .cpu_name = host.name};
+	const struct mptable_params mp = {
+	    .cpus = c->cpus, .signature = host.signature, .features = host.features};
 
 	find_pci64_window(m->mem, &acpi);
 	err = acpi_build(m->mem, &acpi, rsdp);
@@ -281,6 +293,8 @@ int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why)
 		err = e820_add(&m->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, E820_ACPI);
 	if (!err)
 		err = smbios_build(m->mem, &smbios);
+	if (!err)
+		err = mptable_build(m->mem, &mp);
 	if (!err)
 		err = bda_build(m->mem, &bda);
 	if (err)

@@ -196,6 +196,11 @@ def cases():
         # Without ACPI, Linux has no way to power this machine off.
         linux('no ACPI', append='acpi=off', want=('status 0',), forbid=False,
               options=('--until', 'reboot: System halted')),
+        # The cloud kernel does not read MP tables.
+        linux('no ACPI, MP table', kernel='generic', append='acpi=off', cpus=2, memory_mib=512,
+              command='echo nproc=$(nproc); cat /proc/interrupts', check=processors(2),
+              want=(r'IO-APIC +1-edge +i8042', r'IO-APIC +4-edge +ttyS0', 'status 0'),
+              forbid=False, options=('--until', 'reboot: System halted')),
         linux('no APIC', append='noapic', want=('facts-end',), forbid=False),
     ]
     return boots + formats + endings

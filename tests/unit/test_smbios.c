@@ -253,7 +253,7 @@ static void test_no_ram_there(void **state)
 
 	(void)state;
 	assert_int_equal(gmem_create(2 * MIB, &m), 0);
-	assert_int_equal(gmem_place(m, 0, 0, 0xff000), 0);
+	assert_int_equal(gmem_place(m, 0, 0, LAYOUT_SMBIOS + LAYOUT_SMBIOS_SIZE - 4096), 0);
 	assert_int_equal(smbios_build(m, &params), -EFAULT);
 	gmem_destroy(m);
 }
