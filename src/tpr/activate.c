@@ -100,8 +100,10 @@ unsigned tpr_activate_dormant(struct tpr *t, const struct vcpu_view *v, uint32_t
 {
 	uint32_t real;
 
-	if (t->image.active)
-		return TPR_REASON_NONE; /* another vCPU was faster */
+	/* Another vCPU was faster; or the guest has put a fresh ROM over the active one. */
+	if (t->image.active && !tpr_code_changed(t))
+		return TPR_REASON_NONE;
+	tpr_disarm_all(t);
 	if (!tpr_check_rom_at(t, v, rom_va))
 		return TPR_REASON_NO_ROM;
 	if (!find_register(t, v, &real))

@@ -98,6 +98,12 @@ void tpr_disarm(struct tpr *t, unsigned cpu)
 	t->armed--;
 }
 
+void tpr_disarm_all(struct tpr *t)
+{
+	for (unsigned i = 0; i < t->params.cpus; i++)
+		tpr_disarm(t, i);
+}
+
 void tpr_repair(struct tpr *t, unsigned cpu)
 {
 	gpa_t record = tpr_image_record(&t->image, (unsigned)t->vcpu[cpu].number);

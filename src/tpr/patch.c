@@ -122,15 +122,9 @@ static bool rom_is_lost(const struct tpr *t, const struct vcpu_view *v)
 	return t->image.active && (tpr_code_changed(t) || !tpr_check_rom_at(t, v, t->image.va));
 }
 
-static void disarm_all(struct tpr *t)
-{
-	for (unsigned i = 0; i < t->params.cpus; i++)
-		tpr_disarm(t, i);
-}
-
 void tpr_take_back(struct tpr *t)
 {
-	disarm_all(t);
+	tpr_disarm_all(t);
 	atomic_fetch_add(&t->taken_back, tpr_journal_take_back(t));
 	t->stopped = true;
 }
@@ -247,7 +241,7 @@ static bool is_rom_place(const struct tpr *t, gpa_t base)
 /* Firmware starts the machine anew: no patched code can be alive. */
 static void forget_guest(struct tpr *t)
 {
-	disarm_all(t);
+	tpr_disarm_all(t);
 	t->site_count = 0;
 	t->stopped = t->placed = false;
 	t->searches = t->next_search = 0;

@@ -146,6 +146,7 @@ unsigned tpr_journal_take_back(struct tpr *t);
 /* arm.c. Parked: behind an access, as a report leaves a vCPU (firmware/README.md). */
 unsigned tpr_arm(struct tpr *t, unsigned cpu, unsigned number); /* TPR_REASON_NONE: it is armed */
 void tpr_disarm(struct tpr *t, unsigned cpu);
+void tpr_disarm_all(struct tpr *t);
 void tpr_repair(struct tpr *t, unsigned cpu); /* the vCPU is armed; its thread, or parked */
 void tpr_remember_code(struct tpr *t);        /* the ROM as it is now is as it shall be */
 bool tpr_code_changed(const struct tpr *t);
