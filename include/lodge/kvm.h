@@ -50,10 +50,10 @@ struct irq_chip *vm_irq_chip(struct vm *vm);
 void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count);
 
 /*
- * From now on, also in the VM after a reset, a guest's write of exactly `size` bytes to the port
- * only adds 1 to the eventfd, without an exit to us. 0 or -errno. Before vCPUs run.
+ * A guest's write of exactly `size` bytes to the port only adds 1 to the eventfd, without an exit
+ * to us; where KVM cannot, it is an exit. The eventfd stays the caller's. Before vm_complete().
  */
-int vm_port_event(struct vm *vm, uint16_t port, unsigned size, int fd);
+void vm_port_event(struct vm *vm, uint16_t port, unsigned size, int fd);
 
 /* Delivers what was gathered so far, without an exit. True: there was something. Any thread. */
 bool vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio);

@@ -150,7 +150,8 @@ static int set_up_vm(struct vm *vm, struct refusal *why)
 	}
 	for (unsigned i = 0; i < vm->port_event_count; i++) {
 		if (ioctl(vm->fd, KVM_IOEVENTFD, &vm->port_events[i]))
-			return refuse_ioctl(why, "KVM_IOEVENTFD");
+			log_info("kvm: port 0x%x has an exit for each write: %s",
+				 (unsigned)vm->port_events[i].addr, strerror(errno));
 	}
 	return 0;
 }
@@ -280,17 +281,11 @@ void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count)
 		    (struct kvm_coalesced_mmio_zone){.addr = first, .size = count, .pio = 1};
 }
 
-int vm_port_event(struct vm *vm, uint16_t port, unsigned size, int fd)
+void vm_port_event(struct vm *vm, uint16_t port, unsigned size, int fd)
 {
-	struct kvm_ioeventfd event = {
-	    .addr = port, .len = size, .fd = fd, .flags = KVM_IOEVENTFD_FLAG_PIO};
-
-	if (vm->port_event_count == KVM_PORT_EVENTS_MAX)
-		return -ENOSPC;
-	if (ioctl(vm->fd, KVM_IOEVENTFD, &event))
-		return -errno;
-	vm->port_events[vm->port_event_count++] = event;
-	return 0;
+	if (vm->port_event_count < KVM_PORT_EVENTS_MAX)
+		vm->port_events[vm->port_event_count++] = (struct kvm_ioeventfd){
+		    .addr = port, .len = size, .fd = fd, .flags = KVM_IOEVENTFD_FLAG_PIO};
 }
 
 /*

@@ -150,17 +150,13 @@ static int decide(struct machine *m, struct refusal *why)
 }
 
 /* The ROM's request for an exit: being served in the kernel is all that it needs. */
-static int open_poll_port(struct machine *m)
+static void open_poll_port(struct machine *m)
 {
-	int err;
-
 	m->tpr.poll_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->tpr.poll_fd < 0)
-		return -errno;
-	err = vm_port_event(m->vm, TPR_ROM_PORT, 4, m->tpr.poll_fd);
-	if (err)
-		pc_tpr_close(m);
-	return err;
+		log_info("tpr: polls are not counted: %s", strerror(errno));
+	else
+		vm_port_event(m->vm, TPR_ROM_PORT, 4, m->tpr.poll_fd);
 }
 
 int pc_tpr_build(struct machine *m, struct refusal *why)
@@ -180,8 +176,8 @@ int pc_tpr_build(struct machine *m, struct refusal *why)
 		return refuse_errno(why, -err, NULL, "tpr", NULL);
 	machine_own(m, tpr_device(m->tpr.patcher));
 	m->tpr.task.fn = wanted;
-	if (m->tpr.on && m->vm && open_poll_port(m))
-		log_info("tpr: the ROM's port is not served in the kernel");
+	if (m->tpr.on && m->vm)
+		open_poll_port(m);
 	return 0;
 }
 
