@@ -196,6 +196,15 @@ static void examine_switches(struct doctor *d, const struct kvm_survey *s)
 		     "off (%s): each interrupt costs an exit or two", s->apic_name);
 }
 
+static void examine_tpr(struct doctor *d)
+{
+	struct kvm_tpr_survey s;
+
+	kvm_survey_tpr(&s);
+	find(d, FINDING_OK, "TPR patching", "%s: %s",
+	     s.patch ? "used for 32-bit Windows" : "not used for 32-bit Windows", s.text);
+}
+
 static void examine_memory(struct doctor *d)
 {
 	static const char name[] = "MemAvailable:";
@@ -232,7 +241,7 @@ static const struct {
     {"libz.so.1", "zlib1g", "kernels packed with gzip"},
     {"libfdt.so.1", "libfdt1", "FIT images"},
     {"libjansson.so.4", "libjansson4", "--report, doctor --json"},
-    {"libZydis.so.4.0", "libzydis4.0", "the name of a refused instruction"},
+    {"libZydis.so.4.0", "libzydis4.0", "the names of instructions"},
 };
 
 static void examine_libraries(struct doctor *d)
@@ -315,6 +324,7 @@ void doctor_examine(struct doctor *d)
 		examine_guest_code(d);
 		examine_limits(d, &survey);
 		examine_switches(d, &survey);
+		examine_tpr(d);
 	}
 	examine_memory(d);
 	examine_libraries(d);
