@@ -10,7 +10,8 @@
  *
  * The machine is in ACPI mode from reset on (piix4_pm.h, preset), so SMI_CMD is 0 and no system
  * enters it. FADT revision 3 is the oldest with a reset register and the newest that every system
- * since Windows XP reads. No MCFG: the i440FX has no memory-mapped configuration. No HPET.
+ * since Windows XP reads; revision 5 is the oldest that may leave the power management timer out
+ * (5.0A, 4.8.3.3). No MCFG: the i440FX has no memory-mapped configuration. No HPET.
  *
  * Runs on the main thread with the vCPUs stopped. The tables go straight to guest memory.
  */
@@ -41,6 +42,10 @@ _Static_assert(DSDT_PCI_MMIO_SIZE == LAYOUT_PCI_MMIO_END + 1 - LAYOUT_PCI_MMIO, 
 
 /* FADT, chapter 5.2.8. */
 #define FADT_SIZE           244u
+#define FADT5_SIZE          268u /* of revision 5 */
+#define FADT_PM_TMR_BLK     76u
+#define FADT_PM_TMR_LEN     91u
+#define FADT_X_PM_TMR_BLK   208u
 #define FADT_FLAG_CLUSTER   0x00040000u /* more than 8 local APICs: no flat logical mode */
 #define FADT_FLAGS_OFFSET   112u
 #define FADT_BOOT_ARCH      109u
@@ -71,7 +76,7 @@ _Static_assert(DSDT_PCI_MMIO_SIZE == LAYOUT_PCI_MMIO_END + 1 - LAYOUT_PCI_MMIO, 
 
 /* At most: tables in the order of acpi_build(), and alignment before each of them. */
 #define TABLES_SIZE_MAX                                                                            \
-	(36u + 64u + sizeof(dsdt_aml_code) + FADT_SIZE +                                           \
+	(36u + 64u + sizeof(dsdt_aml_code) + FADT5_SIZE +                                          \
 	 (HEADER_SIZE + 8u + ACPI_CPUS_MAX * 8ul + 12u + 5ul * 10 + 6u) + (HEADER_SIZE + 4u) +     \
 	 (HEADER_SIZE + (size_t)ACPI_CPUS_MAX * AML_PROCESSOR_SIZE + AML_NAME_BYTE_SIZE) +         \
 	 2ul * (HEADER_SIZE + TABLES_MAX * 8ul) + 64ul * 9)
@@ -95,11 +100,9 @@ static const struct {
     {46, 2, LAYOUT_GSI_SCI},
     {56, 4, LAYOUT_PORT_PM},       /* PM1a_EVT_BLK */
     {64, 4, LAYOUT_PORT_PM + 4},   /* PM1a_CNT_BLK */
-    {76, 4, LAYOUT_PORT_PM + 8},   /* PM_TMR_BLK */
     {80, 4, LAYOUT_PORT_PM + 0xc}, /* GPE0_BLK */
     {88, 1, 4},                    /* PM1_EVT_LEN */
     {89, 1, 2},                    /* PM1_CNT_LEN */
-    {91, 1, 4},                    /* PM_TMR_LEN */
     {92, 1, 4},                    /* GPE0_BLK_LEN */
     {96, 2, 0xfff},                /* P_LVL2_LAT: no C2 */
     {98, 2, 0xfff},                /* P_LVL3_LAT: no C3 */
@@ -114,8 +117,9 @@ static const struct {
 	uint8_t offset, bits, access;
 	uint16_t port;
 } fadt_addresses[] = {
-    {116, 8, 1, LAYOUT_PORT_RESET},     {148, 32, 0, LAYOUT_PORT_PM},
-    {172, 16, 0, LAYOUT_PORT_PM + 4},   {208, 32, 0, LAYOUT_PORT_PM + 8},
+    {116, 8, 1, LAYOUT_PORT_RESET},
+    {148, 32, 0, LAYOUT_PORT_PM},
+    {172, 16, 0, LAYOUT_PORT_PM + 4},
     {220, 32, 0, LAYOUT_PORT_PM + 0xc},
 };
 
@@ -237,21 +241,29 @@ static gpa_t put_dsdt(struct writer *w, const struct acpi_params *p)
 	return table_end(w, t, false);
 }
 
+static void put_io_address(uint8_t *gas, uint8_t bits, uint8_t access, uint16_t port)
+{
+	gas[0] = 1; /* system I/O */
+	gas[1] = bits;
+	gas[3] = access;
+	put_le(gas + 4, port, 8);
+}
+
 static void put_fadt(struct writer *w, const struct acpi_params *p, gpa_t facs, gpa_t dsdt)
 {
-	uint8_t *t = table_begin(w, "FACP", 3);
+	uint8_t *t = table_begin(w, "FACP", p->pm_timer ? 3 : 5);
 	uint16_t boot_arch = BOOT_ARCH_LEGACY | BOOT_ARCH_8042 | (p->vga ? 0 : BOOT_ARCH_NO_VGA);
 
-	take(w, FADT_SIZE - HEADER_SIZE);
+	take(w, (p->pm_timer ? FADT_SIZE : FADT5_SIZE) - HEADER_SIZE);
 	for (size_t i = 0; i < sizeof(fadt_fields) / sizeof(fadt_fields[0]); i++)
 		put_le(t + fadt_fields[i].offset, fadt_fields[i].value, fadt_fields[i].size);
-	for (size_t i = 0; i < sizeof(fadt_addresses) / sizeof(fadt_addresses[0]); i++) {
-		uint8_t *gas = t + fadt_addresses[i].offset;
-
-		gas[0] = 1; /* system I/O */
-		gas[1] = fadt_addresses[i].bits;
-		gas[3] = fadt_addresses[i].access;
-		put_le(gas + 4, fadt_addresses[i].port, 8);
+	for (size_t i = 0; i < sizeof(fadt_addresses) / sizeof(fadt_addresses[0]); i++)
+		put_io_address(t + fadt_addresses[i].offset, fadt_addresses[i].bits,
+			       fadt_addresses[i].access, fadt_addresses[i].port);
+	if (p->pm_timer) {
+		put_le(t + FADT_PM_TMR_BLK, LAYOUT_PORT_PM + 8, 4);
+		t[FADT_PM_TMR_LEN] = 4;
+		put_io_address(t + FADT_X_PM_TMR_BLK, 32, 0, LAYOUT_PORT_PM + 8);
 	}
 	put_le(t + FADT_FACS_OFFSET, facs, 4);
 	put_le(t + FADT_DSDT_OFFSET, dsdt, 4);

@@ -11,6 +11,11 @@ struct acpi_params {
 	unsigned cpus; /* 1 to ACPI_CPUS_MAX; APIC ids are 0 to cpus - 1 */
 	bool com1, com2;
 	bool vga; /* there is a VGA adapter */
+	/*
+	 * Name the power management timer. A guest with a clock from KVM never reads it, but Linux
+	 * spends 5 ms of its start on trying whether it counts.
+	 */
+	bool pm_timer;
 	/* For PCI above 4 GiB, page aligned, beyond RAM and within the guest's physical addresses.
 	 */
 	uint64_t pci64_base;

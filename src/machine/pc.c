@@ -264,6 +264,12 @@ static void find_pci64_window(const struct gmem *mem, struct acpi_params *p)
 	}
 }
 
+/* False in doubt. A guest without it may need the timer of the power management block. */
+static bool has_kvm_clock(const struct config *c)
+{
+	return !strstr(c->cpu_features, "-kvmclock") && !strstr(c->cpu_features, "-hypervisor");
+}
+
 int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why)
 {
 	const struct config *c = m->config;
@@ -271,6 +277,7 @@ int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why)
 	    .cpus = c->cpus,
 	    .com1 = true,
 	    .com2 = c->serial[1].kind != SERIAL_NONE,
+	    .pm_timer = !has_kvm_clock(c),
 	};
 	struct processor host;
 	static const uint16_t com[] = {LAYOUT_PORT_COM1, LAYOUT_PORT_COM2};

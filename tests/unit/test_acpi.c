@@ -37,7 +37,12 @@ struct tables {
 };
 
 static const struct acpi_params params = {
-    .cpus = 1, .com1 = true, .pci64_base = 0x180000000ull, .pci64_size = 0x40000000ull};
+    .cpus = 1,
+    .com1 = true,
+    .pm_timer = true,
+    .pci64_base = 0x180000000ull,
+    .pci64_size = 0x40000000ull,
+};
 
 static void read_at(struct tables *t, gpa_t a, void *dst, size_t n)
 {
@@ -173,6 +178,33 @@ static void test_fadt(void **state)
 	assert_int_equal(le(t->fadt.bytes + 109, 2), 3);
 	assert_int_equal(le(t->fadt.bytes + 112, 4), 0x40465);
 	unload(t);
+}
+
+/* Nothing of the timer is left, and nothing else is missing. */
+static void test_fadt_without_timer(void **state)
+{
+	static const uint8_t timer[][2] = {{76, 4}, {91, 1}, {208, 12}};
+	struct acpi_params p = params;
+	struct tables *with = load(&params), *without;
+	const uint8_t *f;
+
+	(void)state;
+	p.pm_timer = false;
+	without = load(&p);
+	f = without->fadt.bytes;
+	assert_int_equal(without->fadt.length, 268);
+	assert_int_equal(f[8], 5);
+	for (unsigned i = 0; i < 3; i++) {
+		for (unsigned at = timer[i][0]; at < timer[i][0] + timer[i][1]; at++) {
+			assert_int_equal(f[at], 0);
+			with->fadt.bytes[at] = 0;
+		}
+	}
+	assert_memory_equal(f + 36, with->fadt.bytes + 36, 244 - 36);
+	for (unsigned at = 244; at < 268; at++)
+		assert_int_equal(f[at], 0);
+	unload(with);
+	unload(without);
 }
 
 /* Counts the MADT's entries by type; every length is right when the walk ends at the end. */
@@ -420,6 +452,7 @@ static void test_acpica(void **state)
 	for (size_t i = 0; i < sizeof(cpus) / sizeof(cpus[0]); i++) {
 		p.cpus = cpus[i];
 		p.com2 = i > 0;
+		p.pm_timer = i > 0;
 		p.pci64_size = i == 1 ? 0 : params.pci64_size;
 		dump(dir, &p);
 		run_acpica(dir);
@@ -433,6 +466,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_roots),
 	    cmocka_unit_test(test_fadt),
+	    cmocka_unit_test(test_fadt_without_timer),
 	    cmocka_unit_test(test_processors),
 	    cmocka_unit_test(test_ports_follow_configuration),
 	    cmocka_unit_test(test_window_above_4gib),
