@@ -61,7 +61,7 @@ struct boot_request {
 struct boot_info {
 	const char *kind;        /* "bzImage", "ELF PVH", "ELF 64-bit", "multiboot", "FIT" */
 	const char *compression; /* of the kernel proper: "lz4", "none", ... */
-	bool from_cache;         /* the kernel was mapped from the cache */
+	bool from_cache;         /* the kernel was copied from the cache */
 	uint64_t kernel_bytes;   /* as loaded */
 	uint64_t initrd_bytes;
 	char version[128]; /* the kernel's own version text, or "" */

@@ -60,15 +60,7 @@ int gmem_zero(struct gmem *m, gpa_t a, uint64_t n);
  */
 void *gmem_pointer(const struct gmem *m, gpa_t a, uint64_t n);
 
-/*
- * Maps [offset, offset + n) of fd privately over guest address a: the guest sees the file's
- * bytes, its writes stay its own. All three page aligned, n > 0. Before a vCPU runs only.
- * 0, -EFAULT, -EINVAL (not a regular file, or not in it; its last page may be partial), or what
- * mmap(2) says. A file that is cut short later would fault: map only files that nobody cuts.
- */
-int gmem_map_file(struct gmem *m, gpa_t a, int fd, uint64_t offset, uint64_t n);
-
-/* Gives all RAM back to the host, file mappings too: the guest then reads zeroes. vCPUs stopped. */
+/* Gives all RAM back to the host: the guest then reads zeroes. vCPUs stopped. */
 int gmem_discard(struct gmem *m);
 
 #endif

@@ -3,14 +3,15 @@
  * Unpacked kernels, kept in the user's cache folder so that only a kernel's first boot unpacks.
  *
  * Theory of operation: one file for each kernel, named by the device and inode of its source: a
- * header page, then the pages of the kernel's extents one after the other, so that each can be
- * mapped over guest RAM. The header holds what identifies the source (device, inode, size, both
- * times in nanoseconds, and a hash of the first 4 KiB, which a load reads anyway) and struct
- * kernel. Whatever is not exactly as it was written is a miss, and a miss only costs time.
+ * header page, then the pages of the kernel's extents one after the other. The header holds what
+ * identifies the source (device, inode, size, both times in nanoseconds, and a hash of the first 4
+ * KiB, which a load reads anyway) and struct kernel. Whatever is not exactly as it was written is a
+ * miss, and a miss only costs time.
  *
- * Entries are mapped into running guests. They are therefore never written after they got their
- * name: a new one is written under another name, synced, so that a power failure cannot leave
- * pages of zeroes behind a good header, and renamed; an old one is unlinked. For the same reason
+ * Pages are copied into RAM, not mapped over it: docs/direct-boot.md has the figures. Entries are
+ * never written after they got their name: a new one is written under another name, synced, so that
+ * a power failure cannot leave pages of zeroes behind a good header, and renamed; an old one is
+ * unlinked. So a reader never sees half of one. What is in an entry runs as the guest's kernel:
  * folder and entry must belong to the user and be writable by nobody else.
  *
  * A source that changed within the resolution of its file system's clock before it was read could
@@ -20,7 +21,6 @@
 #include "boot/loader.h"
 
 #include <dirent.h>
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lodge/clock.h>
@@ -33,7 +33,8 @@
 #include <unistd.h>
 
 #define CACHE_MAGIC     0x314b45474445444cull
-#define CACHE_VERSION   1u
+#define CACHE_VERSION   2u
+#define ZERO_RUN        (64u << 10)
 #define CACHE_SUFFIX    ".kernel"
 #define CACHE_NEW       ".new-"
 #define CACHE_STALE_S   3600  /* an unfinished entry of this age has no writer any more */
@@ -176,39 +177,24 @@ static bool header_is_sound(const struct loader *l, struct cache_header *h, cons
 	return total == h->file_size;
 }
 
-/*
- * Mapping a page into the guest costs nothing until the guest touches it; then it costs a fault,
- * and a write to it one more and a copy. Copying costs at once, but into huge pages. Here, and only
- * here, is decided which of the two an extent gets.
- */
-static bool extent_is_mapped(const struct kernel_extent *x)
-{
-	return !(x->flags & (PF_W | PF_X));
-}
-
-static int place_extent(const struct loader *l, int fd, const struct kernel_extent *x, uint64_t at)
-{
-	struct refusal ignored = {.status = 0};
-	struct source s = {.path = "kernel cache", .fd = fd, .size = at + x->size};
-
-	if (extent_is_mapped(x))
-		return gmem_map_file(l->m, x->gpa, fd, at, x->size);
-	return source_read(&s, at, gmem_pointer(l->m, x->gpa, x->size), x->size, NULL, &ignored);
-}
-
 static int place_all(const struct loader *l, int fd, const struct kernel *k)
 {
+	struct refusal ignored = {.status = 0};
+	struct source s = {.path = "kernel cache", .fd = fd, .size = UINT64_MAX};
 	uint64_t at = BOOT_PAGE;
 	unsigned i;
 
 	for (i = 0; i < k->extent_count; i++) {
-		if (place_extent(l, fd, &k->extent[i], at) < 0)
+		const struct kernel_extent *x = &k->extent[i];
+
+		if (source_read(&s, at, gmem_pointer(l->m, x->gpa, x->size), x->size, NULL,
+				&ignored) < 0)
 			break;
-		at += k->extent[i].size;
+		at += x->size;
 	}
 	if (i == k->extent_count)
 		return 1;
-	log_debug("kernel cache: an entry cannot be read or mapped");
+	log_debug("kernel cache: an entry cannot be read");
 	for (i = 0; i < k->extent_count; i++)
 		gmem_zero(l->m, k->extent[i].gpa, k->extent[i].size);
 	return 0;
@@ -258,54 +244,78 @@ static int compare_gpa(const void *a, const void *b)
 
 static bool page_is_zero(const uint8_t *p)
 {
-	return p[0] == 0 && memcmp(p, p + 1, BOOT_PAGE - 1) == 0;
+	const uint64_t *w = (const uint64_t *)(const void *)p;
+	unsigned i;
+
+	for (i = 0; i < BOOT_PAGE / sizeof(*w); i += 8)
+		if (w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] |
+		    w[i + 7])
+			return false;
+	return true;
 }
 
-/* Without the pages of zeroes at both ends; most of a kernel's last segment is that. */
-static void trim_zeroes(const struct loader *l, struct kernel_extent *x)
+static void add_extent(struct kernel *k, uint64_t gpa, uint64_t size)
 {
-	const uint8_t *p = gmem_pointer(l->m, x->gpa, x->size);
-
-	while (x->size && page_is_zero(p + x->size - BOOT_PAGE))
-		x->size -= BOOT_PAGE;
-	while (x->size && page_is_zero(p)) {
-		p += BOOT_PAGE;
-		x->gpa += BOOT_PAGE;
-		x->size -= BOOT_PAGE;
-	}
+	if (size)
+		k->extent[k->extent_count++] = (struct kernel_extent){.gpa = gpa, .size = size};
 }
 
-/* Whole pages, sorted, none twice; false when a page is not all RAM. */
-static bool round_extents(const struct loader *l, struct kernel *k)
+/* Whole pages, sorted, none twice. */
+static unsigned round_extents(struct kernel *k, struct kernel_extent *out)
 {
 	const uint64_t mask = BOOT_PAGE - 1;
 	unsigned i, n = 0;
 
 	qsort(k->extent, k->extent_count, sizeof(k->extent[0]), compare_gpa);
 	for (i = 0; i < k->extent_count; i++) {
-		struct kernel_extent x = k->extent[i], *last = n ? &k->extent[n - 1] : NULL;
+		struct kernel_extent x = k->extent[i], *last = n ? &out[n - 1] : NULL;
 		uint64_t end = (x.gpa + x.size + mask) & ~mask;
 
 		x.gpa &= ~mask;
 		x.size = end - x.gpa;
-		if (last && x.gpa < last->gpa + last->size) {
+		if (last && x.gpa < last->gpa + last->size)
 			last->size = end - last->gpa;
-			last->flags |= x.flags;
-			continue;
-		}
-		k->extent[n++] = x;
+		else
+			out[n++] = x;
 	}
-	k->extent_count = n;
-	for (i = n = 0; i < k->extent_count; i++) {
-		struct kernel_extent x = k->extent[i];
+	return n;
+}
 
-		if (!loader_is_free(l, x.gpa, x.size))
-			return false;
-		trim_zeroes(l, &x);
-		if (x.size)
-			k->extent[n++] = x;
+/*
+ * Leaves out pages of zeroes: all at the ends of x, within it runs of at least ZERO_RUN, as long as
+ * there is room for `after` extents more.
+ */
+static void keep_content(const struct loader *l, const struct kernel_extent *x, unsigned after,
+			 struct kernel *k)
+{
+	const uint8_t *p = gmem_pointer(l->m, x->gpa, x->size);
+	uint64_t at, start = 0, end = 0; /* content so far that was not added */
+
+	for (at = 0; at < x->size; at += BOOT_PAGE) {
+		if (page_is_zero(p + at))
+			continue;
+		if (end == 0 ||
+		    (at - end >= ZERO_RUN && k->extent_count + 1 + after < KERNEL_EXTENTS_MAX)) {
+			add_extent(k, x->gpa + start, end - start);
+			start = at;
+		}
+		end = at + BOOT_PAGE;
 	}
-	k->extent_count = n;
+	add_extent(k, x->gpa + start, end - start);
+}
+
+/* Turns the extents into what is worth keeping; false when one is not all RAM. */
+static bool choose_pages(const struct loader *l, struct kernel *k)
+{
+	struct kernel_extent whole[KERNEL_EXTENTS_MAX];
+	unsigned i, n = round_extents(k, whole);
+
+	k->extent_count = 0;
+	for (i = 0; i < n; i++) {
+		if (!loader_is_free(l, whole[i].gpa, whole[i].size))
+			return false;
+		keep_content(l, &whole[i], n - i - 1, k);
+	}
 	return loader_is_free(l, k->first, k->end - k->first);
 }
 
@@ -386,7 +396,7 @@ void cache_store(struct loader *l)
 		return;
 	page.h.id = identity(l);
 	page.h.kernel = l->k;
-	if (!round_extents(l, &page.h.kernel))
+	if (!choose_pages(l, &page.h.kernel))
 		return;
 	for (i = 0; i < page.h.kernel.extent_count; i++)
 		page.h.file_size += page.h.kernel.extent[i].size;

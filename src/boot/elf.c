@@ -83,8 +83,7 @@ static int read_header(const struct loader *l, const struct source *src, bool is
 					  .filesz = p.p_filesz,
 					  .paddr = p.p_paddr,
 					  .memsz = p.p_memsz,
-					  .align = p.p_align,
-					  .flags = p.p_flags};
+					  .align = p.p_align};
 		return 0;
 	}
 	if (source_read(src, at, &q, sizeof(q), "e_phoff", l->why) < 0)
@@ -94,8 +93,7 @@ static int read_header(const struct loader *l, const struct source *src, bool is
 				  .filesz = q.p_filesz,
 				  .paddr = q.p_paddr,
 				  .memsz = q.p_memsz,
-				  .align = q.p_align,
-				  .flags = q.p_flags};
+				  .align = q.p_align};
 	return 0;
 }
 
@@ -198,8 +196,8 @@ static void note_extents(struct loader *l, const struct elf *e)
 			k->end = s->paddr + s->memsz;
 		k->bytes += s->filesz;
 		if (s->filesz)
-			k->extent[k->extent_count++] = (struct kernel_extent){
-			    .gpa = s->paddr, .size = s->filesz, .flags = s->flags};
+			k->extent[k->extent_count++] =
+			    (struct kernel_extent){.gpa = s->paddr, .size = s->filesz};
 	}
 }
 

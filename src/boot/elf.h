@@ -11,7 +11,6 @@ struct elf_segment {
 	uint64_t offset, filesz; /* in the file */
 	uint64_t paddr, memsz;
 	uint64_t align; /* notes only */
-	uint32_t flags;
 };
 
 struct elf {

@@ -89,9 +89,7 @@ enum kernel_kind { KIND_BZIMAGE, KIND_ELF_PVH, KIND_ELF_64, KIND_MULTIBOOT, KIND
 /* A piece of RAM that holds bytes of the kernel; what lies between and behind is zero. */
 struct kernel_extent {
 	uint64_t gpa;
-	uint64_t size;  /* bytes */
-	uint32_t flags; /* PF_R, PF_W, PF_X of the segment */
-	uint32_t reserved;
+	uint64_t size; /* bytes */
 };
 
 #define KERNEL_EXTENTS_MAX 32u

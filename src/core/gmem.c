@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #define PAGE_BYTES 4096ull
 #define HUGE_2M    (2ull << 20)
@@ -242,40 +241,6 @@ void *gmem_pointer(const struct gmem *m, gpa_t a, uint64_t n)
 	uint8_t *host = find(m, a, &left);
 
 	return host && n <= left ? host : NULL;
-}
-
-/* Pages past a file's end fault instead of reading as zeroes, so none may be mapped. */
-static int check_file(int fd, uint64_t offset, uint64_t n)
-{
-	struct stat st;
-	uint64_t size;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	size = ((uint64_t)st.st_size + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
-	return n <= size && offset <= size - n ? 0 : -EINVAL;
-}
-
-int gmem_map_file(struct gmem *m, gpa_t a, int fd, uint64_t offset, uint64_t n)
-{
-	void *host;
-	int err;
-
-	if (n == 0 || !page_aligned(a) || !page_aligned(offset) || !page_aligned(n))
-		return -EINVAL;
-	host = gmem_pointer(m, a, n);
-	if (!host)
-		return -EFAULT;
-	err = check_file(fd, offset, n);
-	if (err)
-		return err;
-	if (mmap(host, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
-		 (off_t)offset) == MAP_FAILED)
-		return -errno;
-	madvise(host, n, MADV_DONTDUMP);
-	return 0;
 }
 
 int gmem_discard(struct gmem *m)

@@ -11,6 +11,7 @@
 #include "boot_image.h"
 
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -135,6 +136,65 @@ static void test_second_load_hits(void **state)
 	}
 	fixture_close(&f);
 	load(true, "after a guest wrote");
+}
+
+#define RUN_SIZE  (4096u + 0x10000u) /* a page of content, and the shortest run that is left out */
+#define RUNS      40u                /* more than an entry has extents */
+#define RUNS_KEPT (KERNEL_EXTENTS_MAX - 1u) /* runs left out: then there is no room for more */
+#define RUNS_TEXT (RUNS * RUN_SIZE)
+
+/* Packed: an executable whose one segment is content, zeroes, content, zeroes, and so on. */
+static void write_kernel_of_runs(uint8_t *text)
+{
+	const struct timespec wait = {.tv_nsec = 60 * 1000 * 1000};
+	size_t size = ELF_TEXT_AT + RUNS_TEXT, n;
+	uint8_t *file = calloc(1, size), *packed = malloc(size + size / 255 + 64);
+	Elf64_Phdr p;
+	int fd;
+
+	assert_true(file && packed);
+	memcpy(file, elf.data, ELF_TEXT_AT);
+	memcpy(&p, file + sizeof(Elf64_Ehdr), sizeof(p));
+	p.p_filesz = p.p_memsz = RUNS_TEXT;
+	memcpy(file + sizeof(Elf64_Ehdr), &p, sizeof(p));
+	memset(file + sizeof(Elf64_Ehdr) + sizeof(p), 0, sizeof(p));
+	for (unsigned i = 0; i < RUNS; i++)
+		file[ELF_TEXT_AT + i * RUN_SIZE + 100 * i] = (uint8_t)(i + 1);
+	memcpy(text, file + ELF_TEXT_AT, RUNS_TEXT);
+	n = image_lz4_store(packed, file, size);
+	fd = open(kernel, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, packed, n), (ssize_t)n);
+	close(fd);
+	nanosleep(&wait, NULL);
+	free(file);
+	free(packed);
+}
+
+static void test_runs_of_zeroes_are_left_out(void **state)
+{
+	uint8_t *text = malloc(RUNS_TEXT);
+	struct boot_fixture f;
+	char path[512];
+	struct stat st;
+
+	(void)state;
+	assert_non_null(text);
+	write_kernel_of_runs(text);
+	for (unsigned i = 0; i < 3; i++) {
+		open_with_cache(&f);
+		if (fixture_load(&f) != 0)
+			fail_msg("%s", f.why.text);
+		assert_int_equal(f.info.from_cache, i > 0);
+		assert_memory_equal(gmem_pointer(f.mem, ELF_TEXT_PADDR, RUNS_TEXT), text,
+				    RUNS_TEXT);
+		fixture_close(&f);
+	}
+	assert_int_equal(entries(path, sizeof(path)), 1);
+	assert_int_equal(stat(path, &st), 0);
+	/* The header, a page for each run left out, and the rest but for its last run. */
+	assert_int_equal(st.st_size,
+			 4096 + RUNS_KEPT * 4096 + (RUNS - RUNS_KEPT) * RUN_SIZE - 0x10000);
+	free(text);
 }
 
 static void test_changed_source_misses(void **state)
@@ -333,6 +393,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    CASE(test_second_load_hits),
+	    CASE(test_runs_of_zeroes_are_left_out),
 	    CASE(test_changed_source_misses),
 	    CASE(test_fresh_source_is_not_kept),
 	    CASE(test_damaged_entries),

@@ -7,8 +7,6 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #define KIB 1024ull
@@ -226,92 +224,19 @@ static void test_small_is_congruent_too(void **state)
 	gmem_destroy(m);
 }
 
-/* A file of three pages, the last one partial. */
-static int sample_file(void)
-{
-	int fd = memfd_create("sample", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, 2 * 4096 + 100), 0);
-	assert_int_equal(pwrite(fd, "first", 5, 0), 5);
-	assert_int_equal(pwrite(fd, "second", 6, 4096), 6);
-	assert_int_equal(pwrite(fd, "third", 5, 8192), 5);
-	return fd;
-}
-
-static void test_map_file_rules(void **state)
-{
-	static const struct {
-		gpa_t a;
-		uint64_t offset, n;
-		int err;
-	} cases[] = {
-	    {MIB, 0, 0, -EINVAL},
-	    {MIB + 1, 0, 4096, -EINVAL},
-	    {MIB, 1, 4096, -EINVAL},
-	    {MIB, 0, 4095, -EINVAL},
-	    {MIB, 0, 4 * 4096, -EINVAL},
-	    {MIB, 3 * 4096, 4096, -EINVAL},
-	    {MIB, TOP - 4095, 4096, -EINVAL},
-	    {MIB - 4096, 0, 4096, -EFAULT},
-	    {2 * MIB - 4096, 0, 8192, -EFAULT},
-	    {128 * KIB - 4096, 0, 8192, -EFAULT}, /* two regions */
-	    {MIB, 2 * 4096, 4096, 0},
-	};
-	struct gmem *m = sample();
-	int fd = sample_file(), ends[2];
-	unsigned i;
-
-	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(gmem_map_file(m, cases[i].a, fd, cases[i].offset, cases[i].n),
-				 cases[i].err);
-	assert_int_equal(gmem_map_file(m, MIB, -1, 0, 4096), -EBADF);
-	assert_int_equal(pipe(ends), 0);
-	assert_int_equal(gmem_map_file(m, MIB, ends[0], 0, 4096), -EINVAL);
-	close(ends[0]);
-	close(ends[1]);
-	close(fd);
-	gmem_destroy(m);
-}
-
-static void test_map_file_is_private(void **state)
-{
-	struct gmem *m = sample();
-	int fd = sample_file();
-	char text[8] = "";
-
-	(void)state;
-	assert_int_equal(gmem_map_file(m, MIB + 4096, fd, 4096, 8192), 0);
-	assert_int_equal(gmem_read(m, MIB + 4096, text, 6), 0);
-	assert_string_equal(text, "second");
-	assert_int_equal(gmem_read(m, MIB + 8192, text, 6), 0);
-	assert_string_equal(text, "third");
-	assert_int_equal(gmem_write(m, MIB + 4096, "SECOND", 6), 0);
-	assert_int_equal(pread(fd, text, 6, 4096), 6);
-	assert_string_equal(text, "second");
-	/* Neighbours are what they were. */
-	assert_int_equal(*(uint8_t *)gmem_pointer(m, MIB + 4095, 1), 0);
-	assert_int_equal(*(uint8_t *)gmem_pointer(m, MIB + 3 * 4096, 1), 0);
-	close(fd);
-	gmem_destroy(m);
-}
-
 static void test_discard(void **state)
 {
 	struct gmem *m = sample();
-	int fd = sample_file();
 	void *host = gmem_pointer(m, MIB, 1);
 
 	(void)state;
 	assert_int_equal(gmem_write(m, 64 * KIB, "x", 1), 0);
-	assert_int_equal(gmem_map_file(m, MIB, fd, 0, 4096), 0);
+	assert_int_equal(gmem_write(m, MIB, "z", 1), 0);
 	assert_int_equal(gmem_discard(m), 0);
 	assert_int_equal(*(uint8_t *)gmem_pointer(m, 64 * KIB, 1), 0);
 	assert_ptr_equal(gmem_pointer(m, MIB, 1), host);
 	assert_int_equal(*(uint8_t *)host, 0);
 	assert_int_equal(gmem_write(m, MIB, "y", 1), 0);
-	close(fd);
 	gmem_destroy(m);
 }
 
@@ -326,8 +251,6 @@ int main(void)
 	    cmocka_unit_test(test_sizes),
 	    cmocka_unit_test(test_one_tebibyte),
 	    cmocka_unit_test(test_small_is_congruent_too),
-	    cmocka_unit_test(test_map_file_rules),
-	    cmocka_unit_test(test_map_file_is_private),
 	    cmocka_unit_test(test_discard),
 	};
 
