@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 static int64_t perform_once(const struct io *io)
@@ -38,15 +39,41 @@ int64_t io_perform(const struct io *io)
 	return n < 0 ? -errno : n;
 }
 
+/* 0 or -errno. */
+static int create(enum block_aio kind, bool direct, unsigned depth, struct loop *l,
+		  struct engine **out)
+{
+	switch (kind) {
+	case BLOCK_AIO_IO_URING:
+		return engine_create_io_uring(l, depth, out);
+	case BLOCK_AIO_LIBAIO:
+		return direct ? engine_create_libaio(l, depth, out) : -EINVAL;
+	case BLOCK_AIO_THREADS:
+	case BLOCK_AIO_AUTO:
+		break;
+	}
+	return engine_create_threads(l, out);
+}
+
 int engine_open(enum block_aio kind, bool direct, unsigned depth, struct loop *l,
 		struct engine **out, struct refusal *why)
 {
+	static const char *const names[] = {"auto", "io_uring", "libaio", "threads"};
 	int err;
 
-	(void)direct;
-	(void)depth;
-	if (kind != BLOCK_AIO_AUTO && kind != BLOCK_AIO_THREADS)
-		return refuse(why, STATUS_UNAVAILABLE, "--disk", "aio", "not in this version");
-	err = engine_create_threads(l, out);
-	return err ? refuse_errno(why, err, "--disk", "aio", "threads") : 0;
+	if (kind == BLOCK_AIO_AUTO) {
+		err = create(BLOCK_AIO_IO_URING, direct, depth, l, out);
+		if (err)
+			err = create(BLOCK_AIO_LIBAIO, direct, depth, l, out);
+		if (err)
+			err = create(BLOCK_AIO_THREADS, direct, depth, l, out);
+	} else {
+		err = create(kind, direct, depth, l, out);
+	}
+	if (kind == BLOCK_AIO_LIBAIO && !direct)
+		return refuse(why, STATUS_USAGE, "--disk", "aio",
+			      "libaio needs cache=none or cache=directsync");
+	return err ? refuse(why, STATUS_UNAVAILABLE, "--disk", "aio", "%s: %s", names[kind],
+			    strerror(-err))
+		   : 0;
 }

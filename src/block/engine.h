@@ -24,6 +24,7 @@ struct io {
 	enum io_kind kind;
 	int fd;
 	bool durable; /* write: on stable storage before it is done */
+	bool direct;  /* fd is O_DIRECT, and the transfer is aligned */
 	uint64_t offset, length;
 	const struct iovec
 	    *iov; /* read, write: at most IOV_MAX elements of length bytes together */
@@ -43,6 +44,7 @@ struct engine_ops {
 	const char *name;
 	void (*submit)(struct engine *e, struct io *io); /* the loop's thread */
 	int64_t (*run)(struct engine *e, struct io *io); /* now, on this thread; any thread */
+	void (*forget)(struct engine *e, int fd);        /* fd will be closed; may be NULL */
 	void (*destroy)(struct engine *e);               /* nothing is in work */
 };
 
@@ -62,6 +64,13 @@ static inline int64_t engine_run(struct engine *e, struct io *io)
 	return e->ops->run(e, io);
 }
 
+/* The loop's thread, or the loop does not run; nothing of fd is in work. */
+static inline void engine_forget(struct engine *e, int fd)
+{
+	if (e->ops->forget)
+		e->ops->forget(e, fd);
+}
+
 static inline void engine_destroy(struct engine *e)
 {
 	if (e)
@@ -79,6 +88,8 @@ int engine_open(enum block_aio kind, bool direct, unsigned depth, struct loop *l
 int64_t io_perform(const struct io *io);
 
 /* 0 or -errno. */
+int engine_create_io_uring(struct loop *l, unsigned depth, struct engine **out);
+int engine_create_libaio(struct loop *l, unsigned depth, struct engine **out);
 int engine_create_threads(struct loop *l, struct engine **out);
 
 #endif

@@ -154,6 +154,7 @@ static void submit_io(struct file_op *op, enum io_kind kind, uint64_t offset, ui
 	op->io.kind = kind;
 	op->io.fd = op->file->fd;
 	op->io.durable = op->durable;
+	op->io.direct = op->file->direct;
 	op->io.offset = offset;
 	op->io.length = length;
 	engine_submit(op->file->engine, &op->io);

@@ -170,8 +170,10 @@ void file_close(struct file *f)
 {
 	if (!f)
 		return;
-	if (f->fd >= 0)
+	if (f->fd >= 0) {
+		engine_forget(f->engine, f->fd);
 		close(f->fd);
+	}
 	if (f->bounce_memory)
 		munmap(f->bounce_memory, (size_t)FILE_BOUNCES * FILE_BOUNCE);
 	free(f->path);

@@ -126,6 +126,7 @@ struct qcow2 {
 	uint64_t reftable_count;
 	uint64_t search;     /* host cluster from which to look for free ones */
 	uint64_t clean_from; /* file offset from which there was nothing when it was opened */
+	uint64_t reaches;    /* the file's size is at least this */
 	uint64_t free[QCOW2_FREE_MAX]; /* allocated, unused, durably so, and all zeroes */
 	unsigned free_first, free_count, reserve_next;
 	uint64_t

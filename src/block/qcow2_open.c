@@ -27,6 +27,7 @@ static void set_geometry(struct qcow2 *q)
 	q->clean_from = q->file->block_device
 			    ? UINT64_MAX
 			    : (q->file->size + q->cluster_size - 1) & ~(q->cluster_size - 1);
+	q->reaches = q->file->size;
 	q->block->unit = q->cluster_size;
 	q->block->geometry.size = h->size;
 	q->block->geometry.physical_size = q->file->physical;
@@ -62,7 +63,7 @@ static int check_state(const struct qcow2 *q, const struct image_params *p, stru
 			      "rests on no other image, but backing= names one");
 	if (!p->backing && *h->backing_name)
 		return refuse(why, STATUS_USAGE, FIELD, p->path,
-			      "rests on '%s': name that file with backing=", h->backing_name);
+			      "needs backing=FILE: it rests on '%.200s'", h->backing_name);
 	if (q->file->alignment > 1u << q->subcluster_bits || q->file->alignment > q->meta_bytes)
 		return refuse(why, STATUS_UNAVAILABLE, FIELD, p->path,
 			      "qcow2: its clusters are too small for direct I/O here; use "

@@ -388,6 +388,28 @@ static int find_free(struct qcow2 *q, uint64_t *host, unsigned n, unsigned *foun
 	return err;
 }
 
+/*
+ * The file reaches to the clusters' end, so that none lies past it whatever is lost later: readers
+ * would find zeroes there, but qemu-img check calls it corrupt.
+ */
+static int reach(struct qcow2 *q, const uint64_t *host, unsigned n)
+{
+	uint64_t end = 0;
+	int err;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (host[i] + q->cluster_size > end)
+			end = host[i] + q->cluster_size;
+	}
+	if (end <= q->reaches)
+		return 0;
+	memset(q->scratch, 0, q->meta_bytes);
+	err = file_write_now(q->file, end - q->meta_bytes, q->scratch, q->meta_bytes);
+	if (!err)
+		q->reaches = end;
+	return err;
+}
+
 static int fill_stock(struct qcow2 *q)
 {
 	uint64_t host[QCOW2_FREE_MAX / 2];
@@ -406,6 +428,8 @@ static int fill_stock(struct qcow2 *q)
 		if (host[i] < q->clean_from)
 			err = file_zero_now(q->file, host[i], q->cluster_size, true);
 	}
+	if (!err)
+		err = reach(q, host, found);
 	if (!err)
 		err = set_refcounts(q, host, found, 1);
 	if (!err)

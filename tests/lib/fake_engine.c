@@ -2,6 +2,8 @@
 #include "fake_engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -85,17 +87,23 @@ static void settle(struct fake_engine *e, size_t count)
 
 void fake_engine_log(struct fake_engine *e, int fd)
 {
+	char path[64];
 	struct stat st;
+	int plain;
 
 	e->log_fd = fd;
 	settle(e, e->log_count);
 	free(e->durable);
-	if (fstat(fd, &st) < 0)
+	/* By a descriptor of our own: fd may be O_DIRECT. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	plain = open(path, O_RDONLY | O_CLOEXEC);
+	if (plain < 0 || fstat(plain, &st) < 0)
 		abort();
 	e->durable_size = (uint64_t)st.st_size;
 	e->durable = malloc(e->durable_size + 1);
-	if (!e->durable || pread(fd, e->durable, e->durable_size, 0) != (ssize_t)e->durable_size)
+	if (!e->durable || pread(plain, e->durable, e->durable_size, 0) != (ssize_t)e->durable_size)
 		abort();
+	close(plain);
 }
 
 uint8_t *fake_engine_crash(struct fake_engine *e, uint64_t seed, uint64_t *size)
@@ -182,6 +190,8 @@ static int64_t fake_run(struct engine *engine, struct io *io)
 				settle(e, before);
 		}
 	}
+	if (e->after_io)
+		e->after_io(e->after_io_arg);
 	pthread_mutex_unlock(&e->lock);
 	return result;
 }

@@ -44,6 +44,9 @@ struct fake_engine {
 	uint64_t ios[IO_ZERO + 1]; /* carried out, by kind */
 	unsigned durable_writes;
 
+	void (*after_io)(void *arg); /* on whatever thread, lock held; may be NULL */
+	void *after_io_arg;
+
 	int log_fd;       /* its writes are remembered; -1: none */
 	uint8_t *durable; /* the file's content that nothing can lose */
 	uint64_t durable_size;

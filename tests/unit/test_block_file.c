@@ -168,31 +168,77 @@ static void locks_out_a_second_writer(void **state)
 	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), -1);
 }
 
-/* The real thing: real threads, several requests at once. */
+/* The real thing, in every mode: random writers of separate regions at once, against a copy. */
 static void works_on_every_engine(void **state)
 {
-	static const enum block_aio kinds[] = {BLOCK_AIO_AUTO, BLOCK_AIO_THREADS};
+	static const struct {
+		enum block_aio aio;
+		enum block_cache cache;
+		const char *name;
+	} cases[] = {
+	    {BLOCK_AIO_AUTO, BLOCK_CACHE_WRITEBACK, NULL},
+	    {BLOCK_AIO_IO_URING, BLOCK_CACHE_WRITEBACK, "io_uring"},
+	    {BLOCK_AIO_IO_URING, BLOCK_CACHE_NONE, "io_uring"},
+	    {BLOCK_AIO_IO_URING, BLOCK_CACHE_WRITETHROUGH, "io_uring"},
+	    {BLOCK_AIO_IO_URING, BLOCK_CACHE_DIRECTSYNC, "io_uring"},
+	    {BLOCK_AIO_LIBAIO, BLOCK_CACHE_NONE, "libaio"},
+	    {BLOCK_AIO_LIBAIO, BLOCK_CACHE_DIRECTSYNC, "libaio"},
+	    {BLOCK_AIO_THREADS, BLOCK_CACHE_WRITEBACK, "threads"},
+	    {BLOCK_AIO_THREADS, BLOCK_CACHE_NONE, "threads"},
+	    {BLOCK_AIO_THREADS, BLOCK_CACHE_WRITETHROUGH, "threads"},
+	};
 	struct block_rig *rig = *state;
-	static struct rig_request r[32];
+	static struct rig_request r[300];
+	uint64_t seed = 1;
+	char *copy = malloc(MIB);
 
-	rig_make_file(rig, "disk", MIB, 3);
-	for (unsigned k = 0; k < COUNT(kinds); k++) {
-		struct block_params p = {.image.path = rig_path(rig, "disk"), .aio = kinds[k]};
+	for (unsigned k = 0; k < COUNT(cases); k++) {
+		struct block_params p = {.image.path = rig_path(rig, "disk"),
+					 .aio = cases[k].aio,
+					 .cache = cases[k].cache,
+					 .depth = 100};
 		struct refusal why = {0};
 
-		assert_int_equal(block_open(&p, rig->loop, &rig->block, &why), 0);
-		for (unsigned i = 0; i < 32; i++)
-			rig_start(rig, &r[i], BLOCK_READ, 0, 512ull * i, buffer + 512ull * i, 512);
-		for (unsigned i = 0; i < 32; i++) {
+		rig_make_file(rig, "disk", MIB, 3);
+		if (block_open(&p, rig->loop, &rig->block, &why))
+			fail_msg("case %u: %s", k, why.text);
+		if (cases[k].name)
+			assert_string_equal(block_engine_name(rig->block), cases[k].name);
+		assert_int_equal(rig_do(rig, BLOCK_READ, 0, 0, copy, MIB), 0);
+		for (unsigned i = 0; i < 300; i++) {
+			uint64_t at = i * 3072ull + next_random(&seed) % 3 * 512;
+			uint64_t n = (1 + next_random(&seed) % 3) * 512;
+			bool zero = i % 10 == 9;
+
+			if (zero)
+				fill(copy + at, n, 0);
+			else
+				fill(copy + at, n, (char)(i + k));
+			rig_start(rig, &r[i], zero ? BLOCK_WRITE_ZEROES : BLOCK_WRITE,
+				  i % 7 ? 0 : BLOCK_FUA, at, zero ? NULL : copy + at, n);
+		}
+		for (unsigned i = 0; i < 300; i++) {
 			rig_wait(rig, &r[i]);
 			assert_int_equal(r[i].err, 0);
-			assert_int_equal(sector_seed(buffer + 512ull * i), 3 + i);
 		}
-		assert_int_equal(rig_do(rig, BLOCK_WRITE, BLOCK_FUA, 512 * KIB, buffer, 4096), 0);
-		assert_int_equal(rig_do(rig, BLOCK_WRITE_ZEROES, 0, 512 * KIB, NULL, 4096), 0);
 		assert_int_equal(rig_do(rig, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+		assert_int_equal(rig_do(rig, BLOCK_READ, 0, 0, buffer, MIB), 0);
+		assert_memory_equal(copy, buffer, MIB);
+		assert_int_equal(rig_do(rig, BLOCK_DISCARD, 0, 0, NULL, 4096), 0);
 		rig_close(rig);
 	}
+	free(copy);
+}
+
+static void refuses_libaio_through_the_page_cache(void **state)
+{
+	struct block_rig *rig = *state;
+	struct block_params p = {.image.path = rig_path(rig, "disk"), .aio = BLOCK_AIO_LIBAIO};
+	struct refusal why = {0};
+
+	rig_make_file(rig, "disk", MIB, 3);
+	assert_int_equal(block_open(&p, rig->loop, &rig->block, &why), -1);
+	assert_int_equal(why.status, STATUS_USAGE);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -205,6 +251,7 @@ int main(void)
 	    TEST(merges_in_turn),
 	    TEST(locks_out_a_second_writer),
 	    TEST(works_on_every_engine),
+	    TEST(refuses_libaio_through_the_page_cache),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

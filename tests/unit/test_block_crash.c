@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Loss of power and death of the process, simulated, with an oracle.
+ *
+ * Each sector that is written gets a number of its own. At a random transfer of each step the disk
+ * is stopped twice over: once losing any of what was not flushed (power), once losing nothing but
+ * what the process remembered (kill). What is found then must be an image without corruption, in
+ * which each sector holds what was last flushed or something written since (power), or what was
+ * last done (kill); sectors that a request under way writes may have either value.
+ *
+ * LODGE_CRASH_STATES: how many states, default 600. One in 25 is also given to qemu-img check, and
+ * one in 10 is written to and checked again.
+ */
+#include "block/qcow2.h"
+#include "block_rig.h"
+#include "qcow2_check.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
+#define SECTORS   1536u
+#define DISK      (SECTORS * 512ull)
+#define LATER_MAX 16u
+#define BASE      1000000ull /* base's sector n holds BASE + n */
+
+static const struct {
+	const char *options;
+	bool base, snapshot, direct;
+} setups[] = {
+    {.options = "compat=1.1"},
+    {.options = "compat=1.1", .base = true},
+    {.options = "compat=1.1", .base = true, .snapshot = true, .direct = true},
+    {.options = "compat=0.10", .base = true},
+    {.options = "compat=1.1,cluster_size=512"},
+    {.options = "compat=1.1,cluster_size=512,refcount_bits=64", .base = true},
+    {.options = "compat=1.1,cluster_size=512", .base = true, .snapshot = true},
+    {.options = "compat=1.1,cluster_size=1k,refcount_bits=1"},
+    {.options = "compat=1.1,cluster_size=4k", .snapshot = true, .direct = true},
+    {.options = "compat=1.1,cluster_size=4k,refcount_bits=4", .base = true, .snapshot = true},
+    {.options = "compat=1.1,extended_l2=on,cluster_size=16k", .base = true},
+    {.options = "compat=1.1,extended_l2=on", .base = true, .snapshot = true},
+    {.options = "compat=1.1,cluster_size=2M,lazy_refcounts=on", .base = true},
+};
+
+struct sector {
+	uint64_t durable;          /* what a flush has made safe */
+	uint64_t later[LATER_MAX]; /* what may stand there since */
+	unsigned later_count;
+	uint64_t now, next; /* done; under way, or the same */
+};
+
+struct state {
+	struct block_rig rig, reader;
+	struct sector sector[SECTORS];
+	uint64_t seed, number;
+	unsigned countdown; /* ios until the stop; 0: was */
+	uint8_t *power, *kill;
+	uint64_t power_size, kill_size;
+	unsigned states;
+	const char *options;
+	bool base;
+	uint64_t leaks;
+};
+
+static uint64_t value_at(const uint8_t *buffer, unsigned sector)
+{
+	uint64_t first, last;
+
+	memcpy(&first, buffer + sector * 512ull, 8);
+	memcpy(&last, buffer + sector * 512ull + 504, 8);
+	if (first != last)
+		fail_msg("sector %u is torn", sector);
+	return first;
+}
+
+static void stamp(uint8_t *buffer, unsigned n, uint64_t value)
+{
+	for (unsigned i = 0; i < n * 512; i += 8)
+		memcpy(buffer + i, &value, 8);
+}
+
+/* The fake engine's hook. */
+static void maybe_stop(void *arg)
+{
+	struct state *s = arg;
+	off_t size;
+
+	if (!s->countdown || --s->countdown)
+		return;
+	s->power = fake_engine_crash(&s->rig.fake, next_random(&s->seed), &s->power_size);
+	size = lseek(s->rig.fake.log_fd, 0, SEEK_END);
+	s->kill_size = (uint64_t)size;
+	s->kill = malloc(s->kill_size);
+	/* By another descriptor: this one may be O_DIRECT. */
+	{
+		int fd = open(rig_path(&s->rig, "disk"), O_RDONLY | O_CLOEXEC);
+
+		if (pread(fd, s->kill, s->kill_size, 0) != size)
+			abort();
+		close(fd);
+	}
+}
+
+static bool is_allowed(const struct sector *x, uint64_t value, bool power)
+{
+	if (value == x->now || value == x->next)
+		return true;
+	if (!power)
+		return false;
+	for (unsigned i = 0; i < x->later_count; i++) {
+		if (x->later[i] == value)
+			return true;
+	}
+	return value == x->durable;
+}
+
+static void open_copy(struct state *s, bool read_only)
+{
+	struct block_params p = {.read_only = read_only, .backing_count = s->base};
+
+	p.image = (struct block_image){rig_path(&s->reader, "copy"), BLOCK_FORMAT_QCOW2};
+	p.backing[0] = (struct block_image){rig_path(&s->rig, "base"), BLOCK_FORMAT_RAW};
+	rig_open(&s->reader, &p);
+}
+
+static void save_copy(struct state *s, const uint8_t *image, uint64_t size)
+{
+	int fd = open(rig_path(&s->reader, "copy"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_int_equal(write(fd, image, size), size);
+	close(fd);
+}
+
+static void qemu_check(struct state *s)
+{
+	int status = rig_shell(&s->reader, "qemu-img check -f qcow2 copy >check 2>&1");
+
+	if (status != 0 && status != 3) {
+		rig_shell(&s->reader, "cp copy check /tmp/");
+		fail_msg("%s: qemu-img check: status %d", s->options, status);
+	}
+}
+
+/* Life goes on after the crash. */
+static void write_on(struct state *s)
+{
+	static uint8_t buffer[64 * 512];
+	struct qcow2_check check;
+	uint8_t *image;
+	long size;
+	FILE *f;
+
+	open_copy(s, false);
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t at = next_random(&s->seed) % (SECTORS - 64) * 512;
+
+		stamp(buffer, 64, s->number + i);
+		assert_int_equal(rig_do(&s->reader, BLOCK_WRITE, 0, at, buffer, 64 * 512), 0);
+	}
+	rig_close(&s->reader);
+	f = fopen(rig_path(&s->reader, "copy"), "rb");
+	fseek(f, 0, SEEK_END);
+	size = ftell(f);
+	rewind(f);
+	image = malloc((size_t)size);
+	assert_int_equal(fread(image, 1, (size_t)size, f), size);
+	fclose(f);
+	qcow2_check_image(image, (size_t)size, &check);
+	free(image);
+	if (check.corruptions)
+		fail_msg("%s: written on after a crash: %s", s->options, check.what);
+}
+
+static void check_state(struct state *s, uint8_t *image, uint64_t size, bool power)
+{
+	static uint8_t content[DISK];
+	struct qcow2_check check;
+
+	qcow2_check_image(image, size, &check);
+	if (check.corruptions)
+		fail_msg("%s: %s: %s", s->options, power ? "power" : "kill", check.what);
+	s->leaks += check.leaks;
+	save_copy(s, image, size);
+	open_copy(s, true);
+	assert_int_equal(rig_do(&s->reader, BLOCK_READ, 0, 0, content, DISK), 0);
+	rig_close(&s->reader);
+	for (unsigned i = 0; i < SECTORS; i++) {
+		const struct sector *x = &s->sector[i];
+
+		if (!is_allowed(x, value_at(content, i), power))
+			fail_msg("%s: %s: sector %u holds %llu; durable %llu, now %llu, next %llu",
+				 s->options, power ? "power" : "kill", i,
+				 (unsigned long long)value_at(content, i),
+				 (unsigned long long)x->durable, (unsigned long long)x->now,
+				 (unsigned long long)x->next);
+	}
+	if (++s->states % 25 == 0)
+		qemu_check(s);
+	if (s->states % 10 == 0)
+		write_on(s);
+	free(image);
+}
+
+static void will_be(struct state *s, uint64_t sector, unsigned n, uint64_t value)
+{
+	for (uint64_t i = sector; i < sector + n; i++) {
+		s->sector[i].next = value;
+		s->sector[i].later[s->sector[i].later_count++ % LATER_MAX] = value;
+	}
+}
+
+static void all_done(struct state *s, bool flushed)
+{
+	for (unsigned i = 0; i < SECTORS; i++) {
+		s->sector[i].now = s->sector[i].next;
+		if (flushed || s->sector[i].later_count == LATER_MAX) {
+			assert_true(flushed);
+			s->sector[i].durable = s->sector[i].now;
+			s->sector[i].later_count = 0;
+		}
+	}
+}
+
+static bool is_full(const struct state *s)
+{
+	for (unsigned i = 0; i < SECTORS; i++) {
+		if (s->sector[i].later_count + 2 >= LATER_MAX)
+			return true;
+	}
+	return false;
+}
+
+static void burst(struct state *s)
+{
+	static uint8_t buffer[16][8 * 512];
+	static struct rig_request r[16];
+	unsigned n = 1 + (unsigned)(next_random(&s->seed) % 16);
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned sector = i * (SECTORS / 16) + (unsigned)(next_random(&s->seed) % 80);
+		unsigned length = 1 + (unsigned)(next_random(&s->seed) % 8);
+
+		stamp(buffer[i], length, ++s->number);
+		will_be(s, sector, length, s->number);
+		rig_start(&s->rig, &r[i], BLOCK_WRITE, 0, sector * 512ull, buffer[i],
+			  length * 512ull);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		rig_wait(&s->rig, &r[i]);
+		assert_int_equal(r[i].err, 0);
+	}
+}
+
+/* True: it was a flush. */
+static bool step(struct state *s)
+{
+	static uint8_t buffer[512 * 512];
+	unsigned kind = is_full(s) ? 0 : (unsigned)(next_random(&s->seed) % 10);
+	unsigned sector = (unsigned)(next_random(&s->seed) % SECTORS);
+	unsigned n = 1 + (unsigned)(next_random(&s->seed) % (kind & 1 ? 12 : 400));
+
+	if (n > SECTORS - sector)
+		n = SECTORS - sector;
+	if (kind <= 1) {
+		assert_int_equal(rig_do(&s->rig, BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+		return true;
+	}
+	if (kind <= 3) {
+		burst(s);
+	} else if (kind == 4) {
+		will_be(s, sector, n, 0);
+		assert_int_equal(rig_do(&s->rig, BLOCK_WRITE_ZEROES, next_random(&s->seed) & 2,
+					sector * 512ull, NULL, n * 512ull),
+				 0);
+	} else if (kind == 5) {
+		/* Old or zero, and which is seen afterwards. */
+		will_be(s, sector, n, 0);
+		assert_int_equal(
+		    rig_do(&s->rig, BLOCK_DISCARD, 0, sector * 512ull, NULL, n * 512ull), 0);
+		assert_int_equal(
+		    rig_do(&s->rig, BLOCK_READ, 0, sector * 512ull, buffer, n * 512ull), 0);
+		for (unsigned i = 0; i < n; i++) {
+			s->sector[sector + i].next = value_at(buffer, i);
+			assert_true(s->sector[sector + i].next == 0 ||
+				    s->sector[sector + i].next == s->sector[sector + i].now);
+		}
+	} else {
+		stamp(buffer, n, ++s->number);
+		will_be(s, sector, n, s->number);
+		assert_int_equal(
+		    rig_do(&s->rig, BLOCK_WRITE, 0, sector * 512ull, buffer, n * 512ull), 0);
+	}
+	return false;
+}
+
+static void open_disk(struct state *s, unsigned n)
+{
+	struct block_params p = {.backing_count = setups[n].base};
+
+	p.image = (struct block_image){rig_path(&s->rig, "disk"), BLOCK_FORMAT_QCOW2};
+	p.backing[0] = (struct block_image){rig_path(&s->rig, "base"), BLOCK_FORMAT_RAW};
+	p.cache = setups[n].direct ? BLOCK_CACHE_NONE : BLOCK_CACHE_WRITEBACK;
+	rig_open(&s->rig, &p);
+}
+
+static void set_up(struct state *s, unsigned n, uint64_t seed)
+{
+	memset(s, 0, sizeof(*s));
+	rig_init(&s->rig);
+	rig_init(&s->reader);
+	s->seed = seed;
+	s->options = setups[n].options;
+	s->base = setups[n].base;
+	if (s->base) {
+		rig_make_file(&s->rig, "base", DISK, BASE);
+		rig_shell(&s->reader, "ln -s %s base", rig_path(&s->rig, "base"));
+		for (unsigned i = 0; i < SECTORS; i++)
+			s->sector[i].durable = s->sector[i].now = s->sector[i].next = BASE + i;
+	}
+	assert_int_equal(rig_shell(&s->rig, "qemu-img create -f qcow2 -o %s %s disk %llu",
+				   s->options, s->base ? "-b base -F raw" : "", DISK),
+			 0);
+	if (setups[n].snapshot) {
+		open_disk(s, n);
+		for (unsigned i = 0; i < 10; i++)
+			step(s);
+		rig_close(&s->rig);
+		all_done(s, true);
+		assert_int_equal(rig_shell(&s->rig, "qemu-img snapshot -c one disk"), 0);
+	}
+	open_disk(s, n);
+	fake_engine_log(&s->rig.fake, ((struct qcow2 *)s->rig.block->state)->file->fd);
+	s->rig.fake.shuffle = seed;
+	s->rig.fake.after_io = maybe_stop;
+	s->rig.fake.after_io_arg = s;
+}
+
+static void survive(unsigned n, uint64_t seed, unsigned states)
+{
+	static struct state s;
+
+	set_up(&s, n, seed);
+	while (s.states < states) {
+		s.countdown = 1 + (unsigned)(next_random(&s.seed) % 12);
+		bool flushed = step(&s);
+
+		if (s.countdown) {
+			pthread_mutex_lock(&s.rig.fake.lock);
+			s.countdown = 1;
+			maybe_stop(&s);
+			pthread_mutex_unlock(&s.rig.fake.lock);
+		}
+		check_state(&s, s.power, s.power_size, true);
+		check_state(&s, s.kill, s.kill_size, false);
+		all_done(&s, flushed);
+	}
+	s.rig.fake.after_io = NULL;
+	rig_destroy(&s.rig);
+	rig_destroy(&s.reader);
+}
+
+static void survives_loss_of_power_and_death(void **state)
+{
+	const char *asked = getenv("LODGE_CRASH_STATES");
+	unsigned states = asked ? (unsigned)strtoul(asked, NULL, 10) : 600;
+	unsigned each = states / COUNT(setups) > 50 ? states / COUNT(setups) : 50;
+
+	(void)state;
+	for (unsigned done = 0, round = 0; done < states; round++) {
+		unsigned n = each < 250 ? each : 250;
+
+		survive(round % COUNT(setups), 1000 + round, n);
+		done += n;
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(survives_loss_of_power_and_death)};
+
+	/* NOLINTNEXTLINE(cert-env33-c) */
+	if (system("command -v qemu-img >/dev/null")) {
+		puts("1..0 # SKIP qemu-img is missing (Debian: apt install qemu-utils)");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
