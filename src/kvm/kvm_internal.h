@@ -74,7 +74,11 @@ struct vcpu {
 
 /* vm.c */
 int vm_open_system(struct refusal *why); /* checked /dev/kvm descriptor, or -1 */
+int kvm_refuse_ioctl(struct refusal *why, const char *name); /* errno says why; -1 */
 void vm_drain_ring(struct vm *vm, struct bus *ports, struct bus *mmio);
+
+/* chips.c: gives a new VM its interrupt controllers, their routes and the PIT. -1 with *why. */
+int vm_make_chips(struct vm *vm, struct refusal *why);
 
 /* survey.c: every capability that Lodge asks for. */
 struct kvm_wanted {

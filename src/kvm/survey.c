@@ -23,6 +23,7 @@
 const struct kvm_wanted kvm_wanted[] = {
     WANTED(KVM_CAP_USER_MEMORY, true, "the guest's memory"),
     WANTED(KVM_CAP_IRQCHIP, true, "interrupt controllers in the kernel"),
+    WANTED(KVM_CAP_IRQ_ROUTING, true, "which interrupt reaches which controller"),
     WANTED(KVM_CAP_PIT2, true, "the PC's timer in the kernel"),
     WANTED(KVM_CAP_EXT_CPUID, true, "what processor the guest sees"),
     WANTED(KVM_CAP_IMMEDIATE_EXIT, true, "stopping a vCPU without a race"),

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The KVM virtual machine: capabilities, memory slots, in-kernel interrupt controllers.
+ * The KVM virtual machine: capabilities, memory slots, gathered port writes.
  *
  * Theory of operation: what KVM keeps of a machine (local APICs, I/O APIC, PIC, PIT, clocks) has
  * dozens of small states that would have to be put back one by one at a reset. A reset here is a
  * new VM instead: the descriptors are closed and made anew over the same memory, so nothing of
  * the old machine can survive. That costs about as much as one start.
  *
- * Making a VM lets the kernel wait for grace periods of RCU, 5 to 12 ms with nothing to do, so
- * vm_begin() has a thread wait while the kernel is loaded.
+ * Making a VM and its chips lets the kernel wait for grace periods of RCU, 5 to 12 ms with nothing
+ * to do, so vm_begin() has a thread wait while the kernel is loaded.
  *
  * Gathered ("coalesced") port writes arrive in one ring for the whole VM. It is drained before
  * each exit is handled, under a lock, so that the order of a guest's accesses stays as it was.
@@ -101,48 +101,11 @@ static int set_memory(struct vm *vm, struct refusal *why)
 	return 0;
 }
 
-static int refuse_ioctl(struct refusal *why, const char *name)
-{
-	return refuse(why, STATUS_UNAVAILABLE, KVM_DEVICE, name, "%s", strerror(errno));
-}
-
-/*
- * The edge/level registers (82371SB, section 2.5.2.3, ports 0x4d0 and 0x4d1) as firmware leaves
- * them: systems that use the PIC and no ACPI read there that PCI's interrupts are levels.
- */
-static int preset_levels(const struct vm *vm, struct refusal *why)
-{
-	static const uint8_t levels[] = {LAYOUT_GSI_SCI, LAYOUT_GSI_PIRQA, LAYOUT_GSI_PIRQB,
-					 LAYOUT_GSI_PIRQC, LAYOUT_GSI_PIRQD};
-	struct kvm_irqchip pic = {.chip_id = KVM_IRQCHIP_PIC_SLAVE};
-
-	if (ioctl(vm->fd, KVM_GET_IRQCHIP, &pic))
-		return refuse_ioctl(why, "KVM_GET_IRQCHIP");
-	for (size_t i = 0; i < sizeof(levels); i++)
-		pic.chip.pic.elcr |= (uint8_t)(1u << (levels[i] - 8));
-	if (ioctl(vm->fd, KVM_SET_IRQCHIP, &pic))
-		return refuse_ioctl(why, "KVM_SET_IRQCHIP");
-	return 0;
-}
-
-/* Everything that a new VM needs, in the order that KVM demands. */
+/* What a new VM needs of the machine: memory, ports. */
 static int set_up_vm(struct vm *vm, struct refusal *why)
 {
-	uint64_t identity = LAYOUT_KVM_IDENTITY_MAP;
-	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
-
-	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
-		return refuse_ioctl(why, "KVM_SET_IDENTITY_MAP_ADDR");
-	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, LAYOUT_KVM_TSS))
-		return refuse_ioctl(why, "KVM_SET_TSS_ADDR");
 	if (set_memory(vm, why))
 		return -1;
-	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0))
-		return refuse_ioctl(why, "KVM_CREATE_IRQCHIP");
-	if (preset_levels(vm, why))
-		return -1;
-	if (ioctl(vm->fd, KVM_CREATE_PIT2, &pit))
-		return refuse_ioctl(why, "KVM_CREATE_PIT2");
 	for (unsigned i = 0; vm->coalesced_page && i < vm->zone_count; i++) {
 		if (ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &vm->zones[i]))
 			log_info("kvm: ports 0x%x are not gathered: %s",
@@ -163,7 +126,7 @@ static int read_supported_cpuid(struct vm *vm, struct refusal *why)
 		return refuse(why, STATUS_HOST, NULL, NULL, "out of memory");
 	vm->supported->nent = KVM_CPUID_MAX;
 	if (ioctl(vm->sys_fd, KVM_GET_SUPPORTED_CPUID, vm->supported))
-		return refuse_ioctl(why, "KVM_GET_SUPPORTED_CPUID");
+		return kvm_refuse_ioctl(why, "KVM_GET_SUPPORTED_CPUID");
 	return 0;
 }
 
@@ -186,12 +149,15 @@ static int read_sizes(struct vm *vm, struct refusal *why)
 	return 0;
 }
 
+/* A VM with its chips, but without memory. */
 static int make_vm(struct vm *vm, struct refusal *why)
 {
 	do {
 		vm->fd = ioctl(vm->sys_fd, KVM_CREATE_VM, 0);
 	} while (vm->fd < 0 && errno == EINTR);
-	return vm->fd < 0 ? refuse_ioctl(why, "KVM_CREATE_VM") : 0;
+	if (vm->fd < 0)
+		return kvm_refuse_ioctl(why, "KVM_CREATE_VM");
+	return vm_make_chips(vm, why);
 }
 
 static void *make_vm_thread(void *arg)

@@ -8,6 +8,7 @@ from harness import Settings, Skip, case, expect, table
 
 WORDS = [
     ('20 interrupts of the PIT', 'pit', r'pit: [2-9]\d interrupts'),
+    ('20 interrupts of the PIT by the I/O APIC', 'pit-ioapic', r'pit-ioapic: [2-9]\d interrupts'),
     ('20 interrupts of the RTC', 'rtc', r'rtc: [2-9]\d interrupts'),
     ('an alarm of the RTC', 'rtc-alarm', 'it rang'),
     ('all of them, one after the other', 'rtc; pit; rtc-alarm; pit; rtc', 'rtc.*pit.*rang.*pit.*rtc'),

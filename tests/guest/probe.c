@@ -245,6 +245,7 @@ static const struct {
     {"dawdle", word_dawdle},
     {"until-split", word_until_split},
     {"pit", word_pit},
+    {"pit-ioapic", word_pit_ioapic},
     {"rtc", word_rtc},
     {"rtc-alarm", word_rtc_alarm},
     {"button", word_button},

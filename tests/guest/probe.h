@@ -99,6 +99,7 @@ void exception_report(uint32_t vector, const uint32_t *stack);
 
 /* The words. argument is what follows, "" if nothing does. */
 void word_pit(const char *argument);
+void word_pit_ioapic(const char *argument);
 void word_rtc(const char *argument);
 void word_rtc_alarm(const char *argument);
 void word_button(const char *argument);
