@@ -114,6 +114,8 @@ def cases():
         linux('cloud 2 vCPUs', cpus=2, memory_mib=512, want=facts,
               check=every(processors(2), memory(512, 90))),
         linux('cloud 4 vCPUs', cpus=4, memory_mib=512, want=facts, check=processors(4)),
+        linux('cloud 16 vCPUs', cpus=16, memory_mib=512, want=facts, check=processors(16),
+              limit=140),
         linux('cloud 128 MiB', memory_mib=128, want=facts, check=memory(128, 60)),
         linux('cloud 3584 MiB, RAM on both sides of the hole', memory_mib=3584, want=facts,
               check=memory(3584, 200)),
