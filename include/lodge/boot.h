@@ -74,4 +74,10 @@ struct boot_info {
 int boot_load(const struct boot_request *req, struct gmem *m, struct boot_entry *entry,
 	      struct boot_info *info, struct refusal *why);
 
+/*
+ * Waits for what boot_load() may have left to do beside the guest: to see the unpacked kernel on
+ * disk. On the thread of boot_load(), before the process ends; else that kernel is not kept.
+ */
+void boot_finish(void);
+
 #endif

@@ -181,3 +181,8 @@ int boot_load(const struct boot_request *req, struct gmem *m, struct boot_entry 
 	scratch_free(&l.payload);
 	return rc;
 }
+
+void boot_finish(void)
+{
+	cache_finish();
+}

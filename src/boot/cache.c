@@ -11,14 +11,17 @@
  * Pages are copied into RAM, not mapped over it: docs/direct-boot.md has the figures. Entries are
  * never written after they got their name: a new one is written under another name, synced, so that
  * a power failure cannot leave pages of zeroes behind a good header, and renamed; an old one is
- * unlinked. So a reader never sees half of one. What is in an entry runs as the guest's kernel:
- * folder and entry must belong to the user and be writable by nobody else.
+ * unlinked. So a reader never sees half of one. The guest does not wait for the disk: a thread
+ * syncs and renames while it runs, and the next load, or boot_finish(), waits for that. What is in
+ * an entry runs as the guest's kernel: folder and entry must belong to the user and be writable by
+ * nobody else.
  *
  * A source that changed within the resolution of its file system's clock before it was read could
  * change again without a trace, so it is not kept. A full disk, a read-only folder and the like
  * are worth a line in the debug log and nothing else.
  */
 #include "boot/loader.h"
+#include "core/thread.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -222,6 +225,7 @@ int cache_load(struct loader *l)
 	char name[64];
 	int dir, fd, hit;
 
+	cache_finish();
 	dir = l->req->cache_dir ? open_folder(l->req->cache_dir) : -1;
 	if (dir < 0)
 		return 0;
@@ -359,27 +363,58 @@ static int write_entry(const struct loader *l, int fd, const union cache_page *p
 		if (write_all(fd, gmem_pointer(l->m, k->extent[i].gpa, k->extent[i].size),
 			      k->extent[i].size) < 0)
 			return -1;
-	return fdatasync(fd);
+	return 0;
 }
 
+/* An entry that is written, and waits for its disk to get its name. */
+static struct {
+	pthread_t thread;
+	bool running;
+	int dir, fd;
+	char fresh[64], name[64];
+} unnamed;
+
+static void *name_entry(void *unused)
+{
+	(void)unused;
+	if (fdatasync(unnamed.fd) < 0 ||
+	    renameat(unnamed.dir, unnamed.fresh, unnamed.dir, unnamed.name) < 0) {
+		log_debug("kernel cache: %s: %s", unnamed.name, strerror(errno));
+		unlinkat(unnamed.dir, unnamed.fresh, 0);
+	}
+	close(unnamed.fd);
+	close(unnamed.dir);
+	return NULL;
+}
+
+void cache_finish(void)
+{
+	if (unnamed.running)
+		pthread_join(unnamed.thread, NULL);
+	unnamed.running = false;
+}
+
+/* Owns dir from here on. */
 static void store_in(const struct loader *l, int dir, const union cache_page *page)
 {
-	char name[64], fresh[64];
-	int fd;
-
-	entry_name(l, name, sizeof(name));
-	snprintf(fresh, sizeof(fresh), CACHE_NEW "%ld-%llx", (long)getpid(),
+	entry_name(l, unnamed.name, sizeof(unnamed.name));
+	snprintf(unnamed.fresh, sizeof(unnamed.fresh), CACHE_NEW "%ld-%llx", (long)getpid(),
 		 (unsigned long long)clock_now_ns(clock_host()));
-	fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0) {
+	unnamed.dir = dir;
+	unnamed.fd =
+	    openat(dir, unnamed.fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (unnamed.fd < 0 || write_entry(l, unnamed.fd, page) < 0) {
 		log_debug("kernel cache: %s: %s", l->req->cache_dir, strerror(errno));
+		if (unnamed.fd >= 0) {
+			unlinkat(dir, unnamed.fresh, 0);
+			close(unnamed.fd);
+		}
+		close(dir);
 		return;
 	}
-	if (write_entry(l, fd, page) < 0 || renameat(dir, fresh, dir, name) < 0) {
-		log_debug("kernel cache: %s/%s: %s", l->req->cache_dir, name, strerror(errno));
-		unlinkat(dir, fresh, 0);
-	}
-	close(fd);
+	unnamed.running = thread_start(&unnamed.thread, "cache", name_entry, NULL) == 0;
+	if (!unnamed.running)
+		name_entry(NULL);
 }
 
 void cache_store(struct loader *l)
@@ -411,7 +446,6 @@ void cache_store(struct loader *l)
 		return;
 	cache_trim(dir, CACHE_BYTES_MAX - page.h.file_size);
 	store_in(l, dir, &page);
-	close(dir);
 }
 
 struct cache_file {

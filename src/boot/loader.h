@@ -171,6 +171,7 @@ int fit_load(struct loader *l, const struct source *src);
 /* cache.c: 1 hit (RAM is filled, l->k too), 0 miss. Never refuses. */
 int cache_load(struct loader *l);
 void cache_store(struct loader *l);
+void cache_finish(void); /* waits until what cache_store() wrote has its name */
 
 #define CACHE_BYTES_MAX (512ull << 20) /* all entries together */
 

@@ -108,6 +108,7 @@ void guest_close_files(struct machine *m)
 	m->files.kernel = -1;
 	while (m->files.initrd_count)
 		close(m->files.initrd[--m->files.initrd_count]);
+	boot_finish();
 }
 
 int guest_load(struct machine *m, struct refusal *why)

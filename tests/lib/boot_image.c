@@ -292,6 +292,7 @@ void fixture_close(struct boot_fixture *f)
 		close(f->initrd_fd[i]);
 	if (f->req.kernel_fd >= 0)
 		close(f->req.kernel_fd);
+	boot_finish();
 	gmem_destroy(f->mem);
 }
 

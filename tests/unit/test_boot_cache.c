@@ -138,6 +138,23 @@ static void test_second_load_hits(void **state)
 	load(true, "after a guest wrote");
 }
 
+/* The entry may still wait for its disk when a guest is reset at its first start. */
+static void test_reset_of_a_first_start(void **state)
+{
+	struct boot_fixture f;
+
+	(void)state;
+	open_with_cache(&f);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(fixture_load(&f), 0);
+		assert_int_equal(f.info.from_cache, i > 0);
+		assert_true(fixture_ram_is_elf(&f, &elf, 0, 0));
+		assert_int_equal(gmem_discard(f.mem), 0);
+	}
+	fixture_close(&f);
+	assert_int_equal(entries(NULL, 0), 1);
+}
+
 #define RUN_SIZE  (4096u + 0x10000u) /* a page of content, and the shortest run that is left out */
 #define RUNS      40u                /* more than an entry has extents */
 #define RUNS_KEPT (KERNEL_EXTENTS_MAX - 1u) /* runs left out: then there is no room for more */
@@ -393,6 +410,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    CASE(test_second_load_hits),
+	    CASE(test_reset_of_a_first_start),
 	    CASE(test_runs_of_zeroes_are_left_out),
 	    CASE(test_changed_source_misses),
 	    CASE(test_fresh_source_is_not_kept),
