@@ -11,6 +11,10 @@
  * Dispatch looks the region up, drops the bus lock, takes the device's lock, checks that the region
  * is still there, and calls. A device may raise interrupt lines, set timers, map and unmap regions
  * there; it must not block.
+ *
+ * A doorbell is a place in a region where a write only makes a file descriptor readable. Where the
+ * kernel can take such writes itself, they cost no exit and the region's write() is not called;
+ * else it is called, and the device writes to the descriptor. So a device does both.
  */
 #ifndef LODGE_BUS_H
 #define LODGE_BUS_H
@@ -29,7 +33,7 @@ struct bus_region_ops {
 	unsigned width_max; /* 1, 2, 4 or 8: wider accesses are split */
 };
 
-/* Embedded in its device. base, size and mapped belong to the bus while mapped. */
+/* Embedded in its device. What follows lock belongs to the bus. */
 struct bus_region {
 	const struct bus_region_ops *ops;
 	void *dev;
@@ -37,6 +41,28 @@ struct bus_region {
 	uint64_t base;
 	uint64_t size;
 	bool mapped;
+	struct doorbell *doorbells;
+};
+
+/* Embedded in its device; one that is added does not change. */
+struct doorbell {
+	uint64_t offset; /* in its region */
+	unsigned size;   /* bytes of the write: 1, 2, 4, 8, or 0: any, without match */
+	bool match;      /* only for writes of value */
+	uint64_t value;
+	int fd; /* eventfd, the device's */
+	/* The bus's. */
+	struct doorbell *next;
+	uint64_t addr;
+	bool armed;
+	struct doorbell *next_armed; /* that of doorbell_ops */
+};
+
+/* Who takes writes before they become exits. Calls come one at a time for one bus. */
+struct doorbell_ops {
+	/* d->addr is set. 0, or -errno: writes go on coming to the region. */
+	int (*arm)(void *arg, struct doorbell *d);
+	void (*disarm)(void *arg, struct doorbell *d);
 };
 
 /* limit: the highest address, 0xffff for ports. name is for logs. 0 or -errno. */
@@ -54,6 +80,17 @@ int bus_map(struct bus *b, struct bus_region *r, uint64_t base, uint64_t size);
  * was free; one under way on another vCPU may still run.
  */
 void bus_unmap(struct bus *b, struct bus_region *r);
+
+/* Before a vCPU runs. ops may be NULL, which is how a bus begins. */
+void bus_set_doorbell_ops(struct bus *b, const struct doorbell_ops *ops, void *arg);
+
+/*
+ * d moves with r, mapped or not, until it is removed. Any thread, any device lock held; it may take
+ * a millisecond, so not for each request.
+ */
+void bus_add_doorbell(struct bus *b, struct bus_region *r, struct doorbell *d);
+/* Nothing happens when d was not added. Afterwards its fd may be closed. */
+void bus_remove_doorbell(struct bus *b, struct bus_region *r, struct doorbell *d);
 
 /*
  * One access of 1 to 8 bytes, little-endian in value; KVM cuts what crosses a page into such odd

@@ -9,6 +9,10 @@
  * moment between the two places. As no bus lock is held during a call, a device may map and unmap
  * regions there, its own too. mapped, base and size are therefore read and written atomically.
  *
+ * Doorbells follow their region: each step that can change where one belongs (region mapped or
+ * unmapped, doorbell added) ends in place_doorbells(), which compares and mends, one at a time
+ * under a lock of their own. So a region may move while its device adds doorbells.
+ *
  * Runs on vCPU threads. Memory is allocated in bus_map() only.
  */
 #include <lodge/bus.h>
@@ -26,6 +30,9 @@ struct bus {
 	pthread_rwlock_t lock; /* guards what follows */
 	struct bus_region **regions;
 	unsigned count, capacity;
+	pthread_mutex_t doorbell_lock; /* guards what follows, and the lists of doorbells */
+	const struct doorbell_ops *doorbell_ops;
+	void *doorbell_arg;
 };
 
 /* A region as it was when it was looked up. */
@@ -58,6 +65,7 @@ int bus_create(const char *name, uint64_t limit, struct bus **out)
 		free(b);
 		return -err;
 	}
+	pthread_mutex_init(&b->doorbell_lock, NULL);
 	*out = b;
 	return 0;
 }
@@ -66,6 +74,7 @@ void bus_destroy(struct bus *b)
 {
 	if (!b)
 		return;
+	pthread_mutex_destroy(&b->doorbell_lock);
 	pthread_rwlock_destroy(&b->lock);
 	free(b->regions);
 	free(b);
@@ -123,6 +132,72 @@ static int insert(struct bus *b, struct bus_region *r, uint64_t base, uint64_t s
 	return 0;
 }
 
+static void disarm(struct bus *b, struct doorbell *d)
+{
+	if (d->armed && b->doorbell_ops)
+		b->doorbell_ops->disarm(b->doorbell_arg, d);
+	d->armed = false;
+}
+
+static void arm(struct bus *b, struct doorbell *d, uint64_t addr)
+{
+	d->addr = addr;
+	d->armed = b->doorbell_ops && b->doorbell_ops->arm(b->doorbell_arg, d) == 0;
+}
+
+/* Doorbell lock held. */
+static void place_doorbells(struct bus *b, struct bus_region *r)
+{
+	bool mapped = __atomic_load_n(&r->mapped, __ATOMIC_ACQUIRE);
+	uint64_t base = __atomic_load_n(&r->base, __ATOMIC_RELAXED);
+
+	for (struct doorbell *d = r->doorbells; d; d = d->next) {
+		if (d->armed && (!mapped || d->addr != base + d->offset))
+			disarm(b, d);
+		if (mapped && !d->armed)
+			arm(b, d, base + d->offset);
+	}
+}
+
+static void region_moved(struct bus *b, struct bus_region *r)
+{
+	pthread_mutex_lock(&b->doorbell_lock);
+	place_doorbells(b, r);
+	pthread_mutex_unlock(&b->doorbell_lock);
+}
+
+void bus_set_doorbell_ops(struct bus *b, const struct doorbell_ops *ops, void *arg)
+{
+	pthread_mutex_lock(&b->doorbell_lock);
+	b->doorbell_ops = ops;
+	b->doorbell_arg = arg;
+	pthread_mutex_unlock(&b->doorbell_lock);
+}
+
+void bus_add_doorbell(struct bus *b, struct bus_region *r, struct doorbell *d)
+{
+	pthread_mutex_lock(&b->doorbell_lock);
+	d->armed = false;
+	d->next = r->doorbells;
+	r->doorbells = d;
+	place_doorbells(b, r);
+	pthread_mutex_unlock(&b->doorbell_lock);
+}
+
+void bus_remove_doorbell(struct bus *b, struct bus_region *r, struct doorbell *d)
+{
+	struct doorbell **link = &r->doorbells;
+
+	pthread_mutex_lock(&b->doorbell_lock);
+	while (*link && *link != d)
+		link = &(*link)->next;
+	if (*link) {
+		*link = d->next;
+		disarm(b, d);
+	}
+	pthread_mutex_unlock(&b->doorbell_lock);
+}
+
 int bus_map(struct bus *b, struct bus_region *r, uint64_t base, uint64_t size)
 {
 	int err;
@@ -133,6 +208,8 @@ int bus_map(struct bus *b, struct bus_region *r, uint64_t base, uint64_t size)
 	pthread_rwlock_wrlock(&b->lock);
 	err = insert(b, r, base, size);
 	pthread_rwlock_unlock(&b->lock);
+	if (!err)
+		region_moved(b, r);
 	return err;
 }
 
@@ -150,6 +227,7 @@ void bus_unmap(struct bus *b, struct bus_region *r)
 		__atomic_store_n(&r->mapped, false, __ATOMIC_RELEASE);
 	}
 	pthread_rwlock_unlock(&b->lock);
+	region_moved(b, r);
 }
 
 static bool find(struct bus *b, uint64_t addr, struct target *t)

@@ -55,6 +55,8 @@
 #define LAYOUT_PORT_RESET      0xcf9 /* PIIX3, between the bytes of the one above */
 #define LAYOUT_PORT_PCI_DATA   0xcfc
 #define LAYOUT_PORT_GPE0       0xafe0 /* reserved for hot-plug events, later */
+#define LAYOUT_PCI_IO          0x1000 /* BARs from here on: as low as systems ever put one */
+#define LAYOUT_PCI_IO_SIZE     0xf000
 
 /* Interrupts: GSIs of the I/O APIC, the same numbers as the PIC's inputs below 16. */
 #define LAYOUT_GSI_KBD   1

@@ -25,6 +25,8 @@
 #include "platform/pvpanic.h"
 #include "platform/uart16550.h"
 
+#include <lodge/pci_host.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -70,16 +72,53 @@ static void coalesce_ports(struct machine *m, uint16_t first, uint16_t count)
 		vm_coalesce_ports(m->vm, first, count);
 }
 
+/*
+ * For PCI above 4 GiB: past RAM, and within the addresses of the smallest processor that can have
+ * so much RAM. The host is not asked, so that a guest finds the same on each.
+ */
+static struct pci_window find_pci64_window(const struct gmem *mem)
+{
+	static const uint64_t limits[] = {1ull << 36, 1ull << 39, 1ull << 40};
+	const struct gmem_region *last = gmem_region(mem, gmem_region_count(mem) - 1);
+	uint64_t base = (last->base + last->size + LAYOUT_PCI64_ALIGN - 1) & -LAYOUT_PCI64_ALIGN;
+
+	if (base < LAYOUT_4GIB)
+		base = LAYOUT_4GIB;
+	for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		if (base < limits[i])
+			return (struct pci_window){base, limits[i] - base};
+	}
+	return (struct pci_window){0};
+}
+
+static int add_pci_host(struct machine *m, struct pci_host **host, struct refusal *why)
+{
+	const struct pci_host_params p = {
+	    .ports = m->ports,
+	    .mmio = m->mmio,
+	    .irq = m->irqs,
+	    .io = {LAYOUT_PCI_IO, LAYOUT_PCI_IO_SIZE},
+	    .memory32 = {LAYOUT_PCI_MMIO, LAYOUT_PCI_MMIO_END + 1 - LAYOUT_PCI_MMIO},
+	    .memory64 = find_pci64_window(m->mem),
+	    .preset = true,
+	};
+	int err = pci_host_create(&p, host);
+
+	if (err)
+		return refuse_device(why, "pci", err);
+	machine_own(m, pci_host_device(*host));
+	return 0;
+}
+
 static int add_chipset(struct machine *m, struct refusal *why)
 {
 	struct pci_host *host;
 	struct i440fx *northbridge;
 	struct piix3 *isa;
-	int err = pci_host_create(m->ports, m->irqs, &host);
+	int err;
 
-	if (err)
-		return refuse_device(why, "pci", err);
-	machine_own(m, pci_host_device(host));
+	if (add_pci_host(m, &host, why))
+		return -1;
 	/*
 	 * Its address port is not gathered, though only a data access uses it: the zone would have
 	 * to be the four bytes of a 4-byte write, and a reset written to the byte at 0xcf9 would
@@ -243,27 +282,6 @@ int pc_build(struct machine *m, struct refusal *why)
 	return add_ends(m, why) || pc_tpr_build(m, why) ? -1 : 0;
 }
 
-/*
- * For PCI above 4 GiB: past RAM, and within the addresses of the smallest processor that can have
- * so much RAM. The host is not asked, so that a guest finds the same on each.
- */
-static void find_pci64_window(const struct gmem *mem, struct acpi_params *p)
-{
-	static const uint64_t limits[] = {1ull << 36, 1ull << 39, 1ull << 40};
-	const struct gmem_region *last = gmem_region(mem, gmem_region_count(mem) - 1);
-	uint64_t base = (last->base + last->size + LAYOUT_PCI64_ALIGN - 1) & -LAYOUT_PCI64_ALIGN;
-
-	if (base < LAYOUT_4GIB)
-		base = LAYOUT_4GIB;
-	for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-		if (base < limits[i]) {
-			p->pci64_base = base;
-			p->pci64_size = limits[i] - base;
-			return;
-		}
-	}
-}
-
 /* False in doubt. A guest without it may need the timer of the power management block. */
 static bool has_kvm_clock(const struct config *c)
 {
@@ -282,6 +300,7 @@ int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why)
 	struct processor host;
 	static const uint16_t com[] = {LAYOUT_PORT_COM1, LAYOUT_PORT_COM2};
 	const struct bda_params bda = {.com = com, .com_count = acpi.com2 ? 2 : 1};
+	struct pci_window pci64;
 	int err;
 
 	processor_read(&host);
@@ -294,7 +313,9 @@ int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why)
 	const struct mptable_params mp = {
 	    .cpus = c->cpus, .signature = host.signature, .features = host.features};
 
-	find_pci64_window(m->mem, &acpi);
+	pci64 = find_pci64_window(m->mem);
+	acpi.pci64_base = pci64.base;
+	acpi.pci64_size = pci64.size;
 	err = acpi_build(m->mem, &acpi, rsdp);
 	if (!err)
 		err = e820_add(&m->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, E820_ACPI);

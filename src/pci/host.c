@@ -21,13 +21,14 @@
  *
  * Left out: mechanism #2, which the chipset does not have; special cycles.
  */
-#include <lodge/pci.h>
+#include "pci/pci_internal.h"
 
 #include "machine/layout.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ADDRESS_ENABLE  0x80000000u
 #define ADDRESS_BITS    0x80fffffcu /* the rest is reserved and reads 0 */
@@ -35,20 +36,6 @@
 #define ADDRESS_FN(a)   ((uint8_t)((a) >> 8 & 0xff))
 #define ADDRESS_REG(a)  ((a)&0xfc)
 #define RESET_PORT_BYTE (LAYOUT_PORT_RESET - LAYOUT_PORT_PCI_CONFIG)
-#define FUNCTIONS       256u
-
-struct pci_host {
-	struct device dev;
-	struct bus *ports;
-	struct bus_region address_region, data_region;
-	struct bus_region *reset_port; /* may be NULL */
-	pthread_mutex_t lock;
-	uint32_t address; /* lock */
-	struct pci_function *function[FUNCTIONS];
-	struct irq_chip *irq;
-	struct irq_chip wires;
-	struct irq_line pirq[PCI_PIRQS]; /* what each wire drives; guarded by wires.lock */
-};
 
 static uint32_t ones(unsigned size)
 {
@@ -57,13 +44,19 @@ static uint32_t ones(unsigned size)
 
 uint32_t pci_config_read(struct pci_host *h, uint8_t devfn, unsigned offset, unsigned size)
 {
-	const struct pci_function *f = h->function[devfn];
+	struct pci_function *f = h->function[devfn];
 	uint32_t value = 0;
 
 	assert(offset + size <= PCI_CONFIG_SIZE && size <= 4);
 	if (!f)
 		return ones(size);
 	pthread_mutex_lock(&h->lock);
+	if (f->intx && pci_touches(offset, size, PCI_STATUS, 1)) {
+		f->config[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTERRUPT;
+		f->config[PCI_STATUS] |= pci_intx_wanted(f) ? PCI_STATUS_INTERRUPT : 0;
+	}
+	if (f->reading)
+		f->reading(f, offset, size);
 	for (unsigned i = 0; i < size; i++)
 		value |= (uint32_t)f->config[offset + i] << 8 * i;
 	pthread_mutex_unlock(&h->lock);
@@ -87,8 +80,15 @@ void pci_config_write(struct pci_host *h, uint8_t devfn, unsigned offset, unsign
 		*reg = (uint8_t)((*reg & ~writable) | (byte & writable));
 		*reg &= (uint8_t) ~(byte & f->write1_clear[offset + i]);
 	}
+	if (pci_touches(offset, size, PCI_COMMAND, 2))
+		pci_intx_refresh(f);
+	if (f->msix)
+		pci_msix_refresh(f->msix);
 	if (f->written)
 		f->written(f, offset, size);
+	if (h->crowded || pci_touches(offset, size, PCI_COMMAND, 2) ||
+	    pci_touches(offset, size, PCI_BAR0, 4 * PCI_BARS))
+		pci_bars_place(h);
 	pthread_mutex_unlock(&h->lock);
 }
 
@@ -177,12 +177,56 @@ static const struct bus_region_ops data_ops = {
     .width_max = 4,
 };
 
+/* The pin's line, and what firmware would set up. */
+static int set_up(struct pci_host *h, struct pci_function *f)
+{
+	const struct irq_line *pirq;
+	int err = h->params.preset ? pci_bars_assign(h, f) : 0;
+
+	if (err || !f->intx)
+		return err;
+	pci_host_intx_line(h, f->devfn, f->config[PCI_INTERRUPT_PIN], &f->intx->line);
+	pirq = &h->pirq[f->intx->line.gsi];
+	if (h->params.preset && pirq->chip)
+		f->config[PCI_INTERRUPT_LINE] = (uint8_t)pirq->gsi;
+	return 0;
+}
+
 int pci_attach(struct pci_host *h, struct pci_function *f)
 {
+	int err;
+
 	if (h->function[f->devfn])
 		return -EEXIST;
+	err = set_up(h, f);
+	if (err)
+		return err;
+	memcpy(f->initial, f->config, sizeof(f->initial));
+	f->host = h;
 	h->function[f->devfn] = f;
+	pci_bars_place(h);
 	return 0;
+}
+
+void pci_detach(struct pci_function *f)
+{
+	if (!f->host)
+		return;
+	pci_bars_unmap(f);
+	f->host->function[f->devfn] = NULL;
+	f->host = NULL;
+}
+
+void pci_function_reset(struct pci_function *f)
+{
+	assert(f->host);
+	memcpy(f->config, f->initial, sizeof(f->config));
+	if (f->msix)
+		pci_msix_reset(f->msix);
+	if (f->intx)
+		pci_intx_set(f, false);
+	pci_intx_refresh(f);
+	pci_bars_place(f->host);
 }
 
 void pci_host_set_reset_port(struct pci_host *h, struct bus_region *r)
@@ -215,7 +259,7 @@ void pci_host_route_pirq(struct pci_host *h, unsigned pirq, int gsi)
 	pthread_mutex_lock(&h->wires.lock);
 	irq_set(line, false);
 	line->gsi = gsi >= 0 ? (uint32_t)gsi : 0;
-	line->chip = gsi >= 0 ? h->irq : NULL;
+	line->chip = gsi >= 0 ? h->params.irq : NULL;
 	irq_set(line, h->wires.votes[pirq] != 0);
 	pthread_mutex_unlock(&h->wires.lock);
 }
@@ -235,8 +279,8 @@ static void host_destroy(struct device *d)
 {
 	struct pci_host *h = host_of(d);
 
-	bus_unmap(h->ports, &h->data_region);
-	bus_unmap(h->ports, &h->address_region);
+	bus_unmap(h->params.ports, &h->data_region);
+	bus_unmap(h->params.ports, &h->address_region);
 	irq_chip_fini(&h->wires);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
@@ -248,7 +292,7 @@ static const struct device_ops host_ops = {
     .destroy = host_destroy,
 };
 
-int pci_host_create(struct bus *ports, struct irq_chip *irq, struct pci_host **out)
+int pci_host_create(const struct pci_host_params *p, struct pci_host **out)
 {
 	struct pci_host *h = calloc(1, sizeof(*h));
 	int err;
@@ -256,23 +300,22 @@ int pci_host_create(struct bus *ports, struct irq_chip *irq, struct pci_host **o
 	if (!h)
 		return -ENOMEM;
 	h->dev.ops = &host_ops;
-	h->ports = ports;
-	h->irq = irq;
+	h->params = *p;
 	pthread_mutex_init(&h->lock, NULL);
 	irq_chip_init(&h->wires, &wire_ops, h);
 	h->address_region = (struct bus_region){.ops = &address_ops, .dev = h};
 	h->data_region = (struct bus_region){.ops = &data_ops, .dev = h};
-	err = bus_map(ports, &h->address_region, LAYOUT_PORT_PCI_CONFIG, 4);
+	err = bus_map(p->ports, &h->address_region, LAYOUT_PORT_PCI_CONFIG, 4);
 	if (err)
 		goto err_free;
-	err = bus_map(ports, &h->data_region, LAYOUT_PORT_PCI_DATA, 4);
+	err = bus_map(p->ports, &h->data_region, LAYOUT_PORT_PCI_DATA, 4);
 	if (err)
 		goto err_unmap;
 	*out = h;
 	return 0;
 
 err_unmap:
-	bus_unmap(ports, &h->address_region);
+	bus_unmap(p->ports, &h->address_region);
 err_free:
 	irq_chip_fini(&h->wires);
 	pthread_mutex_destroy(&h->lock);

@@ -2,7 +2,7 @@
 #ifndef PLATFORM_PIIX3_H
 #define PLATFORM_PIIX3_H
 
-#include <lodge/pci.h>
+#include <lodge/pci_host.h>
 
 struct piix3;
 

@@ -47,7 +47,7 @@ static void rig_create(struct rig *r)
 
 	memset(r, 0, sizeof(*r));
 	fake_board_init(&r->board, 0);
-	must(pci_host_create(r->board.ports, &r->board.irq.chip, &r->host) == 0);
+	r->host = fake_board_pci(&r->board, true);
 	must(i440fx_create(r->host, &r->north) == 0);
 	isa.host = pm.host = r->host;
 	must(piix3_create(&isa, &r->south) == 0);

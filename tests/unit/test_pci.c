@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* PCI host, i440FX and PIIX3 through their ports: configuration cycles, INTx wires, reset port. */
-#include <lodge/pci.h>
+#include <lodge/pci_host.h>
 
 #include "fake_board.h"
 #include "machine/layout.h"
@@ -42,7 +42,7 @@ static int setup_preset(void **state, bool preset)
 
 	memset(&rig, 0, sizeof(rig));
 	fake_board_init(&rig.board, 0);
-	assert_int_equal(pci_host_create(rig.board.ports, &rig.board.irq.chip, &rig.host), 0);
+	rig.host = fake_board_pci(&rig.board, preset);
 	assert_int_equal(i440fx_create(rig.host, &rig.north), 0);
 	p.host = rig.host;
 	assert_int_equal(piix3_create(&p, &rig.south), 0);

@@ -43,7 +43,7 @@ static int setup_preset(void **state, bool preset)
 
 	memset(&rig, 0, sizeof(rig));
 	fake_board_init(&rig.board, 0);
-	assert_int_equal(pci_host_create(rig.board.ports, &rig.board.irq.chip, &rig.host), 0);
+	rig.host = fake_board_pci(&rig.board, preset);
 	p.host = rig.host;
 	p.ports = rig.board.ports;
 	p.irq = &rig.board.irq.chip;
