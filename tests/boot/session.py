@@ -116,6 +116,10 @@ def cases():
         linux('cloud 4 vCPUs', cpus=4, memory_mib=512, want=facts, check=processors(4)),
         linux('cloud 16 vCPUs', cpus=16, memory_mib=512, want=facts, check=processors(16),
               limit=140),
+        linux('cloud 255 vCPUs, four of them online', cpus=255, memory_mib=1024, append='maxcpus=1',
+              command='cd /sys/devices/system/cpu; for c in 128 193 254; do echo 1 >cpu$c/online; '
+              'done; echo on $(cat online) of $(cat present)',
+              want=('on 0,128,193,254 of 0-254', 'guest: .* status 0'), limit=140),
         linux('cloud 128 MiB', memory_mib=128, want=facts, check=memory(128, 60)),
         linux('cloud 3584 MiB, RAM on both sides of the hole', memory_mib=3584, want=facts,
               check=memory(3584, 200)),
