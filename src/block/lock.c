@@ -9,15 +9,21 @@
  * description locks (fcntl(2), F_OFD_SETLK): they belong to the open file, and go with it however
  * the process ends. Taking before looking means that of two who start at once both may be refused,
  * but never both let in.
+ *
+ * A process that was killed with I/O under way gives its files back a moment after its death was
+ * announced; so who is refused tries again for a while.
  */
 #include "block/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <time.h>
 
 #define USED_BASE   100
 #define DENIED_BASE 200
+#define PATIENCE_MS 400
+#define PAUSE_MS    10
 
 enum permission {
 	PERMISSION_READ = 1 << 0, /* what is read makes sense: nobody else writes */
@@ -56,17 +62,40 @@ static bool held_by_others(int fd, int base, unsigned permissions)
 	return false;
 }
 
-int file_lock(int fd, const char *path, bool writable, struct refusal *why)
+static void give_up(int fd)
 {
-	unsigned denied = PERMISSION_WRITE | PERMISSION_RESIZE;
-	unsigned used = PERMISSION_READ | (writable ? denied : 0);
+	struct flock l = byte_lock(F_UNLCK, USED_BASE);
+
+	l.l_len = DENIED_BASE + PERMISSION_COUNT - USED_BASE;
+	fcntl(fd, F_OFD_SETLK, &l);
+}
+
+/* 0, -EBUSY, or another -errno. */
+static int try_lock(int fd, unsigned used, unsigned denied)
+{
 	int err = hold(fd, USED_BASE, used);
 
 	if (!err)
 		err = hold(fd, DENIED_BASE, denied);
-	if (err == -EAGAIN || err == -EACCES ||
-	    (!err &&
-	     (held_by_others(fd, DENIED_BASE, used) || held_by_others(fd, USED_BASE, denied))))
+	if (!err && !held_by_others(fd, DENIED_BASE, used) &&
+	    !held_by_others(fd, USED_BASE, denied))
+		return 0;
+	give_up(fd);
+	return !err || err == -EAGAIN || err == -EACCES ? -EBUSY : err;
+}
+
+int file_lock(int fd, const char *path, bool writable, struct refusal *why)
+{
+	static const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000l};
+	unsigned denied = PERMISSION_WRITE | PERMISSION_RESIZE;
+	unsigned used = PERMISSION_READ | (writable ? denied : 0);
+	int err = try_lock(fd, used, denied);
+
+	for (unsigned i = 0; err == -EBUSY && i < PATIENCE_MS / PAUSE_MS; i++) {
+		nanosleep(&pause, NULL);
+		err = try_lock(fd, used, denied);
+	}
+	if (err == -EBUSY)
 		return refuse(why, STATUS_UNAVAILABLE, "--disk", path,
 			      writable ? "is in use by another process"
 				       : "is being written by another process");

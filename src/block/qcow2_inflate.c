@@ -62,13 +62,13 @@ static const struct dynlib zstd_library = {"libzstd.so.1", "libzstd1", zstd_symb
 int qcow2_inflate_create(struct qcow2 *q, struct refusal *why)
 {
 	struct qcow2_inflate *i = calloc(1, sizeof(*i));
+	size_t room = (2 * q->cluster_size + 4ul * FILE_ALIGN_MAX) & ~(FILE_ALIGN_MAX - 1ul);
 
 	q->inflate = i;
 	q->cluster = aligned_alloc(
 	    FILE_ALIGN_MAX, q->cluster_size < FILE_ALIGN_MAX ? FILE_ALIGN_MAX : q->cluster_size);
 	if (i)
-		i->input =
-		    aligned_alloc(FILE_ALIGN_MAX, 2 * q->cluster_size + 3ul * FILE_ALIGN_MAX);
+		i->input = aligned_alloc(FILE_ALIGN_MAX, room);
 	if (!i || !q->cluster || !i->input)
 		return refuse_errno(why, ENOMEM, "--disk", q->file->path, NULL);
 	if (q->header.compression == 1) {

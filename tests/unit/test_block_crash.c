@@ -35,7 +35,7 @@
 
 static const struct {
 	const char *options;
-	bool base, snapshot, direct;
+	bool base, snapshot, direct, compressed;
 } setups[] = {
     {.options = "compat=1.1"},
     {.options = "compat=1.1", .base = true},
@@ -49,6 +49,8 @@ static const struct {
     {.options = "compat=1.1,cluster_size=4k,refcount_bits=4", .base = true, .snapshot = true},
     {.options = "compat=1.1,extended_l2=on,cluster_size=16k", .base = true},
     {.options = "compat=1.1,extended_l2=on", .base = true, .snapshot = true},
+    {.options = "compat=1.1,cluster_size=4k", .compressed = true},
+    {.options = "compat=1.1,cluster_size=1k,compression_type=zstd", .compressed = true},
     {.options = "compat=1.1,cluster_size=2M,lazy_refcounts=on", .base = true},
 };
 
@@ -321,15 +323,20 @@ static void set_up(struct state *s, unsigned n, uint64_t seed)
 	s->seed = seed;
 	s->options = setups[n].options;
 	s->base = setups[n].base;
-	if (s->base) {
+	if (s->base || setups[n].compressed) {
 		rig_make_file(&s->rig, "base", DISK, BASE);
 		rig_shell(&s->reader, "ln -s %s base", rig_path(&s->rig, "base"));
 		for (unsigned i = 0; i < SECTORS; i++)
 			s->sector[i].durable = s->sector[i].now = s->sector[i].next = BASE + i;
 	}
-	assert_int_equal(rig_shell(&s->rig, "qemu-img create -f qcow2 -o %s %s disk %llu",
-				   s->options, s->base ? "-b base -F raw" : "", DISK),
-			 0);
+	if (setups[n].compressed)
+		assert_int_equal(
+		    rig_shell(&s->rig, "qemu-img convert -c -O qcow2 -o %s base disk", s->options),
+		    0);
+	else
+		assert_int_equal(rig_shell(&s->rig, "qemu-img create -f qcow2 -o %s %s disk %llu",
+					   s->options, s->base ? "-b base -F raw" : "", DISK),
+				 0);
 	if (setups[n].snapshot) {
 		open_disk(s, n);
 		for (unsigned i = 0; i < 10; i++)
@@ -373,7 +380,7 @@ static void survives_loss_of_power_and_death(void **state)
 {
 	const char *asked = getenv("LODGE_CRASH_STATES");
 	unsigned states = asked ? (unsigned)strtoul(asked, NULL, 10) : 600;
-	unsigned each = states / COUNT(setups) > 50 ? states / COUNT(setups) : 50;
+	unsigned each = states / COUNT(setups) > 20 ? states / COUNT(setups) : 20;
 
 	(void)state;
 	for (unsigned done = 0, round = 0; done < states; round++) {

@@ -168,6 +168,33 @@ static void locks_out_a_second_writer(void **state)
 	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), -1);
 }
 
+/* QEMU's tools see our locks, and we theirs. */
+static void locks_out_qemu(void **state)
+{
+	struct block_rig *rig = *state;
+	struct block_params p = {.image.path = rig_path(rig, "disk")};
+	struct refusal why = {0};
+	struct block *second = NULL;
+
+	if (rig_shell(rig, "command -v qemu-io"))
+		skip();
+	rig_make_file(rig, "disk", MIB, 0);
+	rig_open(rig, &p);
+	assert_int_equal(rig_shell(rig, "qemu-io -f raw -c 'write 0 512' disk 2>&1 | grep -q lock"),
+			 0);
+	assert_int_not_equal(rig_shell(rig, "qemu-img convert -f raw disk copy"), 0);
+	rig_close(rig);
+	p.read_only = true;
+	rig_open(rig, &p);
+	assert_int_equal(rig_shell(rig, "qemu-img convert -f raw disk copy"), 0);
+	assert_int_not_equal(rig_shell(rig, "qemu-io -f raw -c 'write 0 512' disk"), 0);
+	rig_close(rig);
+	p.read_only = false;
+	rig_shell(rig, "(echo 'write 0 512'; sleep 2) | qemu-io -f raw disk & sleep 0.5");
+	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), -1);
+	assert_non_null(strstr(why.text, "in use by another process"));
+}
+
 /* The real thing, in every mode: random writers of separate regions at once, against a copy. */
 static void works_on_every_engine(void **state)
 {
@@ -250,6 +277,7 @@ int main(void)
 	    TEST(bounces_what_is_misaligned),
 	    TEST(merges_in_turn),
 	    TEST(locks_out_a_second_writer),
+	    TEST(locks_out_qemu),
 	    TEST(works_on_every_engine),
 	    TEST(refuses_libaio_through_the_page_cache),
 	};
