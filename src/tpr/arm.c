@@ -110,6 +110,11 @@ void tpr_repair(struct tpr *t, unsigned cpu)
 	struct vcpu_apic apic;
 	uint8_t was;
 
+	/*
+	 * KVM may have forgotten the word at an INIT, after which a processor's first access is an
+	 * unpatched store more often than not; naming the address again makes KVM use it again.
+	 */
+	ops(t)->set_vapic(t->params.arg, cpu, record);
 	if (ops(t)->get_apic(t->params.arg, cpu, &apic) ||
 	    gmem_read(t->params.mem, record + TPR_RECORD_TPR, &was, 1) || was == apic.tpr)
 		return;

@@ -57,12 +57,33 @@ static struct tpr_span cut(const struct tpr_span *s, unsigned size)
 	return out;
 }
 
+static bool is_ours(const struct tpr *t, const struct tpr_site *s)
+{
+	uint8_t now[TPR_PATCH_MAX];
+
+	return !read_span(t->params.mem, &s->span, now) && !memcmp(now, s->after, s->length);
+}
+
+/* Forgets sites whose page has become something else. */
+static void sweep(struct tpr *t)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < t->site_count; i++) {
+		if (is_ours(t, &t->site[i]))
+			t->site[kept++] = t->site[i];
+	}
+	t->site_count = kept;
+}
+
 const struct tpr_site *tpr_journal_patch(struct tpr *t, uint32_t ip, const struct tpr_finding *f,
 					 const uint8_t *call)
 {
 	struct tpr_site *s = find(t, ip);
 
 	if (!s) {
+		if (tpr_journal_full(t))
+			sweep(t);
 		if (tpr_journal_full(t))
 			return NULL;
 		s = &t->site[t->site_count];
@@ -84,10 +105,8 @@ unsigned tpr_journal_take_back(struct tpr *t)
 
 	for (unsigned i = 0; i < t->site_count; i++) {
 		const struct tpr_site *s = &t->site[i];
-		uint8_t now[TPR_PATCH_MAX];
 
-		if (!read_span(t->params.mem, &s->span, now) && !memcmp(now, s->after, s->length) &&
-		    !write_span(t->params.mem, &s->span, s->before))
+		if (is_ours(t, s) && !write_span(t->params.mem, &s->span, s->before))
 			done++;
 	}
 	t->site_count = 0;

@@ -25,11 +25,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CR0_PE        (1u << 0)
+#define CR0_PE         (1u << 0)
 
-#define FRUITLESS_MAX 4096u   /* reports to nothing: this guest is not one that can be patched */
-#define ROM_SIGNATURE 0xaa55u /* of an option ROM's first two bytes, little endian */
-#define ROM_BLOCK     512u    /* a BIOS puts option ROMs on multiples */
+#define FRUITLESS_MAX  4096u /* reports to nothing: this guest is not one that can be patched */
+#define TRY_FULL_EVERY 64u
+#define ROM_SIGNATURE  0xaa55u /* of an option ROM's first two bytes, little endian */
+#define ROM_BLOCK      512u    /* a BIOS puts option ROMs on multiples */
 
 static void ask(struct tpr *t, unsigned cpu, unsigned what)
 {
@@ -54,6 +55,14 @@ static bool wants_arming(const struct tpr *t, const struct tpr_vcpu *c)
 	       number < TPR_ROM_CPUS && (int)number != c->number;
 }
 
+/* A full journal may have entries that are of no use any more; to look costs something. */
+static bool may_try_full(const struct tpr *t)
+{
+	return atomic_load_explicit(&t->refusals[TPR_REASON_TABLE_FULL], memory_order_relaxed) %
+		   TRY_FULL_EVERY ==
+	       0;
+}
+
 /* TPR_REASON_NONE: the main loop has something to do. */
 static unsigned look_at(const struct tpr *t, struct tpr_vcpu *c, unsigned cpu, uint64_t rip)
 {
@@ -75,7 +84,7 @@ static unsigned look_at(const struct tpr *t, struct tpr_vcpu *c, unsigned cpu, u
 		return TPR_REASON_NONE;
 	if (!reason && !t->placed)
 		reason = TPR_REASON_NO_ROM;
-	if (!reason && tpr_journal_full(t))
+	if (!reason && tpr_journal_full(t) && !may_try_full(t))
 		reason = TPR_REASON_TABLE_FULL;
 	if (reason && reason != TPR_REASON_ALREADY && reason != TPR_REASON_IN_ROM)
 		tpr_refused_note(c, c->ip, reason, &f);

@@ -113,9 +113,11 @@ static void test_repairs(void **state)
 	tpr_rig_put(&r, CODE + 16, byte_form, sizeof(byte_form));
 	tpr_rig_access(&r, 0, CODE);
 	record = gmem_pointer(r.mem, RECORD, 64);
+	r.vcpu[0].vapic = 1; /* forgotten, as by an INIT */
 	r.vcpu[0].apic.tpr = 0x71;
 	tpr_access(r.tpr, 0, CODE + 16, true);
 	assert_int_equal(record[0], 0x71);
+	assert_int_equal(r.vcpu[0].vapic, RECORD);
 	r.vcpu[0].apic.tpr = 0;
 	tpr_access(r.tpr, 0, 0x1007e0401, false);
 	assert_int_equal(record[0], 0);
