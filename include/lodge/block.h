@@ -70,6 +70,7 @@ enum block_on_error { BLOCK_REPORT, BLOCK_PAUSE };
 struct block_image {
 	const char *path;
 	enum block_format format;
+	bool format_stated; /* by the operator; else a raw image must not look like a qcow2 one */
 };
 
 struct block_params {

@@ -89,7 +89,7 @@ struct image_params {
 	struct loop *loop;
 	struct engine *engine;
 	struct block *backing; /* becomes the device's when the call succeeds */
-	bool backing_named;    /* backing, or that there is none, is what the operator said */
+	bool format_stated;    /* as in struct block_image */
 };
 
 /* 0, or -1 with *why. */

@@ -15,6 +15,7 @@ static int open_image(const struct block_image *image, struct image_params *p, s
 		      struct refusal *why)
 {
 	p->path = image->path;
+	p->format_stated = image->format_stated;
 	if (image->format == BLOCK_FORMAT_QCOW2)
 		return qcow2_open(p, out, why);
 	if (p->backing)

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct raw_slot {
 	struct slot slot;
@@ -107,6 +108,24 @@ static const struct driver raw = {
     .close = raw_close,
 };
 
+/*
+ * A file whose format nobody stated is not taken for raw when it starts as a qcow2 image does. Who
+ * made it meant that it is one, or a guest wrote so, to have it opened as one by somebody else.
+ */
+static int check_format(struct file *f, struct refusal *why)
+{
+	static const char magic[4] = {'Q', 'F', 'I', '\xfb'};
+	static char start[FILE_ALIGN_MAX] __attribute__((aligned(FILE_ALIGN_MAX)));
+	int err = file_read_now(f, 0, start, sizeof(start), false);
+
+	if (err)
+		return refuse_errno(why, err, "--disk", f->path, NULL);
+	if (memcmp(start, magic, sizeof(magic)) != 0)
+		return 0;
+	return refuse(why, STATUS_DATA, "--disk", f->path,
+		      "starts as a qcow2 image does; say format=qcow2 or format=raw");
+}
+
 int raw_open(const struct image_params *p, struct block **out, struct refusal *why)
 {
 	struct block *b = block_new(p->path, p->loop, p->engine);
@@ -119,6 +138,8 @@ int raw_open(const struct image_params *p, struct block **out, struct refusal *w
 	if (file_open(p->path, p->writable, p->cache, p->engine, &f, why))
 		goto refused;
 	b->state = f;
+	if (!p->format_stated && check_format(f, why))
+		goto refused;
 	if (p->writable && f->size % f->alignment) {
 		refuse(why, STATUS_DATA, "--disk", p->path,
 		       "its size is not a multiple of %u bytes, which direct I/O needs here; use "

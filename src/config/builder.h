@@ -25,7 +25,7 @@ typedef int option_set_fn(struct config_builder *b, const struct option_spec *o,
 			  struct refusal *why);
 option_set_fn set_cpus, set_memory, set_machine, set_cpu, set_hyperv, set_tpr_patch;
 option_set_fn set_kernel, set_initrd, set_append;
-option_set_fn set_net, set_serial, set_display, set_control;
+option_set_fn set_disk, set_net, set_serial, set_display, set_control;
 option_set_fn set_timeout, set_until, set_on, set_exit_port;
 option_set_fn set_report, set_dry_run, set_verbose, set_help, set_later;
 

@@ -57,7 +57,7 @@ const struct option_spec options[] = {
 	/* Devices. */
 	{.name = "disk", .letter = 'd', .argument = "FILE[,KEY=VALUE...]", .repeats = true,
 	 .group = GROUP_DEVICES, .help = "Disk image", .completion = COMPLETE_FILE,
-	 LATER(NOT_HERE "; boot from an --initrd")},
+	 .state = OPTION_LATER, .limit = NOT_HERE "; boot from an --initrd", .set = set_disk},
 	{.name = "cdrom", .argument = "FILE", .group = GROUP_DEVICES, .help = "ISO image",
 	 .completion = COMPLETE_FILE, LATER(NOT_HERE)},
 	{.name = "net", .letter = 'n', .argument = "user|tap|passt|none[,KEY=VALUE...]",

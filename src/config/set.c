@@ -7,6 +7,7 @@
  * was given, and says what would have been right. No function opens a file.
  */
 #include "config/builder.h"
+#include "config/disk.h"
 #include "config/value.h"
 
 #include <errno.h>
@@ -40,6 +41,18 @@ int set_later(struct config_builder *b, const struct option_spec *o, const char 
 	(void)b;
 	(void)value;
 	return refuse(why, STATUS_USAGE, NULL, NULL, "--%s: %s", o->name, o->limit);
+}
+
+/* What is wrong in the value is said before that disks are not in this version. */
+int set_disk(struct config_builder *b, const struct option_spec *o, const char *value,
+	     struct refusal *why)
+{
+	struct config_disk disk;
+
+	if (config_parse_disk(value, &disk, why))
+		return -1;
+	config_free_disk(&disk);
+	return set_later(b, o, value, why);
 }
 
 int set_cpus(struct config_builder *b, const struct option_spec *o, const char *value,

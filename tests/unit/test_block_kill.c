@@ -64,7 +64,7 @@ struct writer {
 static void set_params(struct block_params *p, struct block_rig *rig, unsigned n)
 {
 	*p = (struct block_params){.cache = setups[n].cache, .aio = setups[n].aio};
-	p->image = (struct block_image){rig_path(rig, "disk"), setups[n].format};
+	p->image = (struct block_image){rig_path(rig, "disk"), setups[n].format, true};
 }
 
 /* One more write in the writer's own region, so that there is one at a time to each sector. */

@@ -86,7 +86,7 @@ static void shell(struct block_rig *rig, const char *command)
 
 static void open_qcow2(struct block_rig *rig, const char *name, struct block_params p)
 {
-	p.image = (struct block_image){rig_path(rig, name), BLOCK_FORMAT_QCOW2};
+	p.image = (struct block_image){rig_path(rig, name), BLOCK_FORMAT_QCOW2, true};
 	rig_open(rig, &p);
 }
 
@@ -181,8 +181,8 @@ static void reads_chains(void **state)
 	memset(want + 140 * KIB, 2, 3 * KIB);
 	memset(want + 130 * KIB, 0, 4 * KIB);
 	memset(want + 2 * MIB, 3, KIB);
-	p.backing[0] = (struct block_image){rig_path(rig, "middle"), BLOCK_FORMAT_QCOW2};
-	p.backing[1] = (struct block_image){rig_path(rig, "base"), BLOCK_FORMAT_RAW};
+	p.backing[0] = (struct block_image){rig_path(rig, "middle"), BLOCK_FORMAT_QCOW2, true};
+	p.backing[1] = (struct block_image){rig_path(rig, "base"), BLOCK_FORMAT_RAW, true};
 	open_qcow2(rig, "top", p);
 	assert_reads_alike(rig, DISK, 1);
 }
@@ -274,7 +274,7 @@ static void writes_over_backing_files(void **state)
 		save_content(rig, "plain", DISK);
 		run(rig, "cp plain base; qemu-img create -f qcow2 -o %s -b base -F raw disk",
 		    variants[i].options);
-		p.backing[0] = (struct block_image){rig_path(rig, "base"), BLOCK_FORMAT_RAW};
+		p.backing[0] = (struct block_image){rig_path(rig, "base"), BLOCK_FORMAT_RAW, true};
 		open_qcow2(rig, "disk", p);
 		for (unsigned step = 0; step < 200; step++)
 			one_step(rig, &seed);

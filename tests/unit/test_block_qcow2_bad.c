@@ -82,7 +82,7 @@ static int try_open(struct block_rig *rig, bool read_only, struct refusal *why)
 {
 	struct block_params p = {.read_only = read_only};
 
-	p.image = (struct block_image){rig_path(rig, "disk"), BLOCK_FORMAT_QCOW2};
+	p.image = (struct block_image){rig_path(rig, "disk"), BLOCK_FORMAT_QCOW2, true};
 	*why = (struct refusal){0};
 	return block_open_with(&p, rig->loop, &rig->fake.engine, &rig->block, why);
 }
@@ -326,8 +326,8 @@ static void opens_what_is_named(void **state)
 	struct block *b = NULL;
 	struct refusal why = {0};
 
-	p.image = (struct block_image){rig_path(rig, "fine"), BLOCK_FORMAT_QCOW2};
-	p.backing[0] = (struct block_image){rig_path(rig, "fine"), BLOCK_FORMAT_QCOW2};
+	p.image = (struct block_image){rig_path(rig, "fine"), BLOCK_FORMAT_QCOW2, true};
+	p.backing[0] = (struct block_image){rig_path(rig, "fine"), BLOCK_FORMAT_QCOW2, true};
 	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &b, &why), -1);
 	assert_non_null(strstr(why.text, "rests on no other image"));
 	p.backing_count = BLOCK_BACKING_MAX + 1;

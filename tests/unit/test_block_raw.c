@@ -418,6 +418,21 @@ static void refuses_what_cannot_be_a_disk(void **state)
 	}
 }
 
+/* A guest may have written the magic number of another format into its disk. */
+static void takes_no_qcow2_for_raw(void **state)
+{
+	struct block_rig *rig = *state;
+	struct block_params p = {.image.path = rig_path(rig, "disk")};
+	struct refusal why = {0};
+
+	rig_make_file(rig, "disk", MIB, 0xfb494651);
+	assert_int_equal(block_open(&p, rig->loop, &rig->block, &why), -1);
+	assert_int_equal(why.status, STATUS_DATA);
+	assert_non_null(strstr(why.text, "format=raw"));
+	p.image.format_stated = true;
+	rig_open(rig, &p);
+}
+
 static void forgets_what_is_ephemeral(void **state)
 {
 	struct block_rig *rig = *state;
@@ -467,6 +482,7 @@ int main(void)
 	    TEST(drains),
 	    TEST(takes_more_than_its_depth),
 	    TEST(refuses_what_cannot_be_a_disk),
+	    TEST(takes_no_qcow2_for_raw),
 	    TEST(forgets_what_is_ephemeral),
 	};
 
