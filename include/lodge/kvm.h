@@ -13,6 +13,7 @@
 #include <lodge/bus.h>
 #include <lodge/gmem.h>
 #include <lodge/irq.h>
+#include <lodge/msi.h>
 #include <lodge/status.h>
 #include <stdio.h>
 
@@ -32,7 +33,7 @@ int vm_begin(struct vm **out, struct refusal *why);
 
 /*
  * Waits for it and gives the VM its PIC, I/O APIC, local APICs and PIT, and the RAM of gmem. *why
- * names what is missing. Once; before it only the next three may be called.
+ * names what is missing. Once; before it only what is above vm_drain_coalesced().
  */
 int vm_complete(struct vm *vm, const struct gmem *m, struct refusal *why);
 
@@ -54,6 +55,9 @@ void vm_coalesce_ports(struct vm *vm, uint16_t first, uint16_t count);
  * to us; where KVM cannot, it is an exit. The eventfd stays the caller's. Before vm_complete().
  */
 void vm_port_event(struct vm *vm, uint16_t port, unsigned size, int fd);
+
+struct msi_chip *vm_msi_chip(struct vm *vm);
+void vm_take_doorbells(struct vm *vm, struct bus *ports, struct bus *mmio); /* from now on */
 
 /* Delivers what was gathered so far, without an exit. True: there was something. Any thread. */
 bool vm_drain_coalesced(struct vm *vm, struct bus *ports, struct bus *mmio);

@@ -18,12 +18,8 @@
 #define PIC_PINS     8u
 #define PIC_CASCADE  2u /* input 2 of the first PIC is the second one's output */
 #define IOAPIC_TIMER 2u /* input of the I/O APIC */
-#define ROUTES_MAX   (2 * PIC_PINS + IRQ_GSI_COUNT)
 
-struct route_table {
-	uint32_t count, flags; /* the layout of struct kvm_irq_routing */
-	struct kvm_irq_routing_entry entry[ROUTES_MAX];
-};
+_Static_assert(2 * PIC_PINS + IRQ_GSI_COUNT <= KVM_PIN_ROUTES_MAX, "one for each input");
 
 int kvm_refuse_ioctl(struct refusal *why, const char *name)
 {
@@ -39,22 +35,27 @@ static void add_route(struct route_table *t, uint32_t gsi, uint32_t chip, uint32
 	};
 }
 
-static int set_routes(const struct vm *vm, struct refusal *why)
+void vm_add_pin_routes(struct route_table *t)
 {
-	struct route_table t = {0};
-
 	for (uint32_t gsi = 0; gsi < IRQ_GSI_COUNT; gsi++) {
 		if (gsi < PIC_PINS && gsi != PIC_CASCADE)
-			add_route(&t, gsi, KVM_IRQCHIP_PIC_MASTER, gsi);
+			add_route(t, gsi, KVM_IRQCHIP_PIC_MASTER, gsi);
 		else if (gsi >= PIC_PINS && gsi < 2 * PIC_PINS)
-			add_route(&t, gsi, KVM_IRQCHIP_PIC_SLAVE, gsi - PIC_PINS);
+			add_route(t, gsi, KVM_IRQCHIP_PIC_SLAVE, gsi - PIC_PINS);
 		if (gsi == 0)
-			add_route(&t, gsi, KVM_IRQCHIP_IOAPIC, IOAPIC_TIMER);
+			add_route(t, gsi, KVM_IRQCHIP_IOAPIC, IOAPIC_TIMER);
 		else if (gsi != IOAPIC_TIMER)
-			add_route(&t, gsi, KVM_IRQCHIP_IOAPIC, gsi);
+			add_route(t, gsi, KVM_IRQCHIP_IOAPIC, gsi);
 	}
-	return ioctl(vm->fd, KVM_SET_GSI_ROUTING, &t) ? kvm_refuse_ioctl(why, "KVM_SET_GSI_ROUTING")
-						      : 0;
+}
+
+static int set_routes(struct vm *vm, struct refusal *why)
+{
+	vm->routes.count = 0;
+	vm_add_pin_routes(&vm->routes);
+	if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &vm->routes))
+		return kvm_refuse_ioctl(why, "KVM_SET_GSI_ROUTING");
+	return 0;
 }
 
 /*

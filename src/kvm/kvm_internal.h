@@ -14,11 +14,34 @@
 #define KVM_COALESCED_ZONES_MAX 8u
 #define KVM_PORT_EVENTS_MAX     4u
 #define KVM_CPUID_MAX           256u
+#define KVM_MSI_SLOTS           1024u
+#define KVM_PIN_ROUTES_MAX      40u
 
 struct cpuid_table {
 	uint32_t nent;
 	uint32_t padding; /* the layout of struct kvm_cpuid2 */
 	struct kvm_cpuid_entry2 entry[KVM_CPUID_MAX];
+};
+
+/* The layout of struct kvm_irq_routing. */
+struct route_table {
+	uint32_t count, flags;
+	struct kvm_irq_routing_entry entry[KVM_PIN_ROUTES_MAX + KVM_MSI_SLOTS];
+};
+
+/* One MSI route, and what KVM knows of it; msi.c. */
+struct msi_slot {
+	struct msi_route *route; /* NULL: free */
+	bool used;               /* its message was set */
+	bool bound;              /* its eventfd sends `known` */
+	struct msi_message known;
+};
+
+/* The doorbells of one bus; doorbell.c. */
+struct doorbell_space {
+	struct vm *vm;
+	uint32_t flags; /* of KVM_IOEVENTFD */
+	struct doorbell *armed;
 };
 
 struct vm {
@@ -41,6 +64,16 @@ struct vm {
 
 	struct kvm_ioeventfd port_events[KVM_PORT_EVENTS_MAX];
 	unsigned port_event_count;
+
+	struct msi_chip msi;
+	pthread_mutex_t msi_lock; /* guards what follows; leaf */
+	struct msi_slot msi_slot[KVM_MSI_SLOTS];
+	bool msi_apart; /* KVM takes no more routes: messages go one by one */
+	struct route_table routes;
+
+	pthread_mutex_t doorbell_lock; /* guards what follows; leaf */
+	struct doorbell_space port_bells, mmio_bells;
+	bool bells_ready; /* fd is a whole VM */
 
 	bool tsc_deadline;
 	struct cpuid_table *supported; /* what KVM and the host can show a guest */
@@ -79,6 +112,16 @@ void vm_drain_ring(struct vm *vm, struct bus *ports, struct bus *mmio);
 
 /* chips.c: gives a new VM its interrupt controllers, their routes and the PIT. -1 with *why. */
 int vm_make_chips(struct vm *vm, struct refusal *why);
+void vm_add_pin_routes(struct route_table *t);
+
+/* msi.c */
+void vm_init_msi(struct vm *vm);
+void vm_forget_msi(struct vm *vm); /* the VM is a new one, without MSI routes */
+
+/* doorbell.c */
+void vm_init_doorbells(struct vm *vm);
+void vm_suspend_doorbells(struct vm *vm); /* fd is about to be closed */
+void vm_renew_doorbells(struct vm *vm);   /* fd is another VM */
 
 /* survey.c: every capability that Lodge asks for. */
 struct kvm_wanted {

@@ -24,6 +24,7 @@ const struct kvm_wanted kvm_wanted[] = {
     WANTED(KVM_CAP_USER_MEMORY, true, "the guest's memory"),
     WANTED(KVM_CAP_IRQCHIP, true, "interrupt controllers in the kernel"),
     WANTED(KVM_CAP_IRQ_ROUTING, true, "which interrupt reaches which controller"),
+    WANTED(KVM_CAP_SIGNAL_MSI, true, "interrupts of PCI devices by messages"),
     WANTED(KVM_CAP_PIT2, true, "the PC's timer in the kernel"),
     WANTED(KVM_CAP_EXT_CPUID, true, "what processor the guest sees"),
     WANTED(KVM_CAP_IMMEDIATE_EXIT, true, "stopping a vCPU without a race"),
@@ -35,6 +36,7 @@ const struct kvm_wanted kvm_wanted[] = {
     WANTED(KVM_CAP_TSC_DEADLINE_TIMER, false, "cheap timers in the guest"),
     WANTED(KVM_CAP_VAPIC, false, "32-bit Windows guests at full speed"),
     WANTED(KVM_CAP_IOEVENTFD, false, "writes that wake us without stopping the guest"),
+    WANTED(KVM_CAP_IRQFD, false, "interrupts of PCI devices by file descriptors"),
 };
 
 const unsigned kvm_wanted_count = sizeof(kvm_wanted) / sizeof(kvm_wanted[0]);

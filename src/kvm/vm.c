@@ -121,6 +121,7 @@ static int set_up_vm(struct vm *vm, struct refusal *why)
 			log_info("kvm: ports 0x%x are not gathered: %s",
 				 (unsigned)vm->zones[i].addr, strerror(errno));
 	}
+	vm_renew_doorbells(vm);
 	return 0;
 }
 
@@ -185,6 +186,8 @@ int vm_begin(struct vm **out, struct refusal *why)
 	vm->fd = vm->sys_fd = -1;
 	pthread_mutex_init(&vm->coalesced_lock, NULL);
 	irq_chip_init(&vm->chip, &chip_ops, vm);
+	vm_init_msi(vm);
+	vm_init_doorbells(vm);
 	err = thread_start(&vm->maker, "vm", make_vm_thread, vm);
 	vm->making = err == 0;
 	if (err) {
@@ -223,6 +226,8 @@ void vm_destroy(struct vm *vm)
 	if (vm->sys_fd >= 0)
 		close(vm->sys_fd);
 	irq_chip_fini(&vm->chip);
+	pthread_mutex_destroy(&vm->doorbell_lock);
+	pthread_mutex_destroy(&vm->msi_lock);
 	pthread_mutex_destroy(&vm->coalesced_lock);
 	free(vm->supported);
 	free(vm);
@@ -230,6 +235,8 @@ void vm_destroy(struct vm *vm)
 
 int vm_reset(struct vm *vm, struct refusal *why)
 {
+	vm_suspend_doorbells(vm);
+	vm_forget_msi(vm);
 	close(vm->fd);
 	vm->fd = -1;
 	return make_vm(vm, why) || set_up_vm(vm, why) ? -1 : 0;

@@ -229,6 +229,7 @@ static int create_hardware(struct machine *m, struct refusal *why)
 	if (m->config->dry_run)
 		return pc_build(m, why);
 	m->irqs = vm_irq_chip(m->vm);
+	vm_take_doorbells(m->vm, m->ports, m->mmio);
 	if (pc_build(m, why) || vm_complete(m->vm, m->mem, why) || check_address_space(m, why))
 		return -1;
 	return create_vcpus(m, why) || signals_open(m, why) ? -1 : 0;
@@ -427,6 +428,11 @@ void machine_destroy(struct machine *m)
 	}
 	while (m->vcpu_count)
 		vcpu_destroy(m->vcpu[--m->vcpu_count]);
+	/* KVM need not be told of each, which takes its time: the VM ends whole. */
+	if (m->mmio) {
+		bus_set_doorbell_ops(m->ports, NULL, NULL);
+		bus_set_doorbell_ops(m->mmio, NULL, NULL);
+	}
 	while (m->newest) {
 		struct device *d = m->newest;
 

@@ -97,6 +97,7 @@ static int add_pci_host(struct machine *m, struct pci_host **host, struct refusa
 	    .ports = m->ports,
 	    .mmio = m->mmio,
 	    .irq = m->irqs,
+	    .msi = m->vm ? vm_msi_chip(m->vm) : NULL,
 	    .io = {LAYOUT_PCI_IO, LAYOUT_PCI_IO_SIZE},
 	    .memory32 = {LAYOUT_PCI_MMIO, LAYOUT_PCI_MMIO_END + 1 - LAYOUT_PCI_MMIO},
 	    .memory64 = find_pci64_window(m->mem),
