@@ -13,8 +13,6 @@
 
 static const bool modes[] = {false, true};
 
-#define EACH_MODE(m) for (unsigned m = 0; m < 2; m++)
-
 static void create(struct tpr_rig *r, bool pae)
 {
 	assert_true(tpr_rig_create(r, pae, 1));
@@ -31,8 +29,7 @@ static void test_pages(void **state)
 	struct tpr_page p;
 
 	(void)state;
-	EACH_MODE(m)
-	{
+	for (unsigned m = 0; m < 2; m++) {
 		create(&r, modes[m]);
 		assert_true(tpr_walk(r.mem, &r.vcpu[0].view, 0x80001234, &p));
 		assert_int_equal(p.gpa, 0x1234);
@@ -52,8 +49,7 @@ static void test_rights(void **state)
 	struct tpr_page p;
 
 	(void)state;
-	EACH_MODE(m)
-	{
+	for (unsigned m = 0; m < 2; m++) {
 		struct vcpu_view *v = &r.vcpu[0].view;
 
 		create(&r, modes[m]);
@@ -84,8 +80,7 @@ static void test_rights_of_directory(void **state)
 	struct tpr_page p;
 
 	(void)state;
-	EACH_MODE(m)
-	{
+	for (unsigned m = 0; m < 2; m++) {
 		uint32_t directory = ROOT, entry = 0x80000000u >> 22;
 		uint64_t pde = 0;
 
@@ -161,8 +156,7 @@ static void test_hostile_tables(void **state)
 	uint32_t va;
 
 	(void)state;
-	EACH_MODE(m)
-	{
+	for (unsigned m = 0; m < 2; m++) {
 		static const uint64_t roots[] = {0xa0000,    0xbf000,    TPR_RIG_MEMORY,
 						 0xfee00000, 0xffffffff, 0xfffffffff000ull,
 						 UINT64_MAX};
@@ -195,8 +189,7 @@ static void test_read(void **state)
 	uint8_t out[32];
 
 	(void)state;
-	EACH_MODE(m)
-	{
+	for (unsigned m = 0; m < 2; m++) {
 		const struct vcpu_view *v = &r.vcpu[0].view;
 
 		create(&r, modes[m]);
@@ -226,8 +219,7 @@ static void test_find(void **state)
 	uint32_t va;
 
 	(void)state;
-	EACH_MODE(m)
-	{
+	for (unsigned m = 0; m < 2; m++) {
 		const struct vcpu_view *v = &r.vcpu[0].view;
 
 		create(&r, modes[m]);
