@@ -231,12 +231,14 @@ static void reset(struct tpr_rig *r)
 
 static void test_reset(void **state)
 {
+	uint8_t call[sizeof(store_ecx)];
 	struct tpr_rig r;
 
 	(void)state;
 	create(&r, 2);
 	tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
 	tpr_rig_access(&r, 0, CODE);
+	memcpy(call, tpr_rig_at(&r, CODE), sizeof(call));
 	tpr_access(r.tpr, 1, ROM_VA + 0x1010, true);
 	reset(&r);
 	assert_false(tpr_pending(r.tpr));
@@ -244,10 +246,11 @@ static void test_reset(void **state)
 	assert_int_equal(*(uint8_t *)gmem_pointer(r.mem, RECORD + 4, 1), 0);
 	assert_true(r.vcpu[0].reporting && r.vcpu[1].reporting);
 	/* The journal is empty: nothing is put back into the new guest's memory. */
-	tpr_rig_put(&r, CODE, store_imm, sizeof(store_imm));
+	tpr_rig_put(&r, CODE, call, sizeof(call));
 	tpr_take_back(r.tpr);
-	assert_memory_equal(tpr_rig_at(&r, CODE), store_imm, sizeof(store_imm));
+	assert_memory_equal(tpr_rig_at(&r, CODE), call, sizeof(call));
 	reset(&r);
+	tpr_rig_put(&r, CODE, store_imm, sizeof(store_imm));
 	tpr_rig_access(&r, 0, CODE);
 	assert_int_equal(tpr_rig_patched(&r), 2);
 	tpr_rig_destroy(&r);

@@ -449,6 +449,7 @@ static void test_table_is_bounded(void **state)
 	assert_int_equal(tpr_rig_patched(&r), 1024);
 	assert_int_equal(tpr_rig_refused(&r, "table-full"), 1100 - 1024);
 	assert_memory_equal(tpr_rig_at(&r, CODE + 0x50000 + 8 * 1024), store_ecx, 6);
+	assert_true(r.wakes < 1024 + 8);
 	/* Room comes with pages that hold something else by now. */
 	memset(tpr_rig_at(&r, CODE + 0x50000), 0, 8 * 100);
 	for (unsigned i = 1100; i < 1300; i++)

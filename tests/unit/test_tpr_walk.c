@@ -94,6 +94,10 @@ static void test_rights_of_directory(void **state)
 		put(&r, directory + entry * (r.pae ? 8 : 4), pde & ~(uint64_t)TPR_RIG_W);
 		assert_true(tpr_walk(r.mem, &r.vcpu[0].view, 0x80001000, &p));
 		assert_false(p.writable);
+		tpr_rig_map(&r, 0x80001000, 0x1000, TPR_RIG_P | TPR_RIG_W | TPR_RIG_U);
+		put(&r, directory + entry * (r.pae ? 8 : 4), pde & ~(uint64_t)TPR_RIG_U);
+		assert_true(tpr_walk(r.mem, &r.vcpu[0].view, 0x80001000, &p));
+		assert_true(p.writable && !p.user);
 		put(&r, directory + entry * (r.pae ? 8 : 4), pde & ~(uint64_t)TPR_RIG_P);
 		assert_false(tpr_walk(r.mem, &r.vcpu[0].view, 0x80001000, &p));
 		tpr_rig_destroy(&r);
