@@ -159,6 +159,8 @@ static int64_t perform_short(struct fake_engine *e, const struct io *io)
 	struct io cut = *io;
 	uint64_t n;
 
+	if (io->kind == IO_SYNC) /* here nobody's power is lost but the fake's */
+		return 0;
 	if (!e->longest || io->length <= e->longest ||
 	    (io->kind != IO_READ && io->kind != IO_WRITE))
 		return io_perform(io);
