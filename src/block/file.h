@@ -75,7 +75,7 @@ struct file_op {
  */
 int file_open(const char *path, bool writable, enum block_cache cache, struct engine *e,
 	      struct file **out, struct refusal *why);
-/* A file without a name beside path's folder, or in $TMPDIR, /var/tmp; gone when closed. */
+/* A file without a name in $TMPDIR, or /var/tmp; gone when closed, or when the process ends. */
 int file_open_temporary(struct engine *e, uint64_t size, struct file **out, struct refusal *why);
 void file_close(struct file *f); /* nothing in work; NULL: nothing */
 
@@ -91,8 +91,8 @@ static inline int file_sync_state(struct file *f)
 
 /*
  * The same while the caller waits, on any thread. With O_DIRECT offset, buffer and n must be
- * multiples of f->alignment. file_read_now(): -ENODATA where whole is set and the file ends
- * before; else what lies past its end reads as zeroes. 0 or -errno.
+ * multiples of f->alignment, except in a file_read_now() without whole. With whole it gives
+ * -ENODATA where the file ends before; else what lies past its end reads as zeroes. 0 or -errno.
  */
 int file_read_now(struct file *f, uint64_t offset, void *buffer, size_t n, bool whole);
 int file_write_now(struct file *f, uint64_t offset, const void *buffer, size_t n);

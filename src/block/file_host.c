@@ -141,6 +141,21 @@ int file_open(const char *path, bool writable, enum block_cache cache, struct en
 	return -1;
 }
 
+/* Without a name from the start, or where the file system cannot do that, at once after. */
+static int open_nameless(const char *folder)
+{
+	char path[PATH_MAX];
+	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR) ||
+	    (size_t)snprintf(path, sizeof(path), "%s/lodge-XXXXXX", folder) >= sizeof(path))
+		return fd;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(path);
+	return fd;
+}
+
 int file_open_temporary(struct engine *e, uint64_t size, struct file **out, struct refusal *why)
 {
 	const char *folder = getenv("TMPDIR");
@@ -156,7 +171,7 @@ int file_open_temporary(struct engine *e, uint64_t size, struct file **out, stru
 	f->alignment = 1;
 	f->physical = 4096;
 	f->size = size;
-	f->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+	f->fd = open_nameless(folder);
 	if (f->fd < 0 || ftruncate(f->fd, (off_t)size) < 0) {
 		refuse_errno(why, errno, FIELD, folder, "temporary file");
 		file_close(f);
@@ -182,12 +197,30 @@ void file_close(struct file *f)
 
 /* --- transfers that the caller waits for --- */
 
+/* Block by block, through one of our own: rare, and small. */
+static int read_misaligned(struct file *f, uint64_t offset, char *to, size_t n)
+{
+	char block[FILE_ALIGN_MAX] __attribute__((aligned(FILE_ALIGN_MAX)));
+	uint64_t skip = offset & (f->alignment - 1);
+	size_t part;
+	int err = 0;
+
+	for (; n && !err; offset += part, to += part, n -= part, skip = 0) {
+		part = f->alignment - skip < n ? f->alignment - skip : n;
+		err = file_read_now(f, offset - skip, block, f->alignment, false);
+		memcpy(to, block + skip, part);
+	}
+	return err;
+}
+
 int file_read_now(struct file *f, uint64_t offset, void *buffer, size_t n, bool whole)
 {
 	char *to = buffer;
 	size_t moved = 0;
 	int64_t got = 1;
 
+	if ((offset | n | (uintptr_t)buffer) & (f->alignment - 1) && !whole)
+		return read_misaligned(f, offset, to, n);
 	while (moved < n && got) {
 		struct iovec iov = {to + moved, n - moved};
 		struct io io = {.kind = IO_READ,

@@ -53,7 +53,8 @@ struct qcow2_meta {
 	uint64_t offset;
 	uint8_t *data;
 	uint32_t next; /* in its bucket, plus 1 */
-	bool used, recent;
+	bool used;
+	atomic_bool recent; /* set by readers */
 };
 
 struct qcow2_cache {

@@ -114,11 +114,10 @@ static struct qcow2_meta *victim(struct qcow2 *q)
 		c->hand = (c->hand + 1) % c->count;
 		if (!m->used)
 			return m;
-		if (!m->recent) {
+		if (!atomic_exchange_explicit(&m->recent, false, memory_order_relaxed)) {
 			drop(q, m);
 			return m;
 		}
-		m->recent = false;
 	}
 }
 
@@ -128,7 +127,7 @@ const uint8_t *qcow2_meta_cached(struct qcow2 *q, uint64_t offset)
 
 	if (!m)
 		return NULL;
-	m->recent = true;
+	atomic_store_explicit(&m->recent, true, memory_order_relaxed);
 	return m->data;
 }
 
@@ -148,7 +147,7 @@ static struct qcow2_meta *store(struct qcow2 *q, uint64_t offset, const uint8_t 
 		m->used = true;
 		*bucket = (uint32_t)(m - q->cache.block) + 1;
 	}
-	m->recent = true;
+	atomic_store_explicit(&m->recent, true, memory_order_relaxed);
 	memcpy(m->data, content, q->meta_bytes);
 	pthread_mutex_unlock(&q->lock);
 	return m;

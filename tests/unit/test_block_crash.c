@@ -36,9 +36,12 @@
 static const struct {
 	const char *options;
 	bool base, snapshot, direct, compressed;
+	bool through; /* every write is durable when done */
 } setups[] = {
     {.options = "compat=1.1"},
     {.options = "compat=1.1", .base = true},
+    {.options = "compat=1.1,cluster_size=4k", .base = true, .through = true},
+    {.options = "compat=1.1,cluster_size=4k", .snapshot = true, .through = true, .direct = true},
     {.options = "compat=1.1", .base = true, .snapshot = true, .direct = true},
     {.options = "compat=0.10", .base = true},
     {.options = "compat=1.1,cluster_size=512"},
@@ -65,6 +68,7 @@ struct state {
 	struct block_rig rig, reader;
 	struct sector sector[SECTORS];
 	uint64_t seed, number;
+	uint64_t stop_seed; /* maybe_stop()'s, on whatever thread */
 	unsigned countdown; /* ios until the stop; 0: was */
 	uint8_t *power, *kill;
 	uint64_t power_size, kill_size;
@@ -72,6 +76,7 @@ struct state {
 	const char *options;
 	bool base;
 	uint64_t leaks;
+	unsigned fua_from, fua_count; /* sectors that the step under way makes durable */
 };
 
 static uint64_t value_at(const uint8_t *buffer, unsigned sector)
@@ -99,7 +104,7 @@ static void maybe_stop(void *arg)
 
 	if (!s->countdown || --s->countdown)
 		return;
-	s->power = fake_engine_crash(&s->rig.fake, next_random(&s->seed), &s->power_size);
+	s->power = fake_engine_crash(&s->rig.fake, next_random(&s->stop_seed), &s->power_size);
 	size = lseek(s->rig.fake.log_fd, 0, SEEK_END);
 	s->kill_size = (uint64_t)size;
 	s->kill = malloc(s->kill_size);
@@ -224,13 +229,16 @@ static void will_be(struct state *s, uint64_t sector, unsigned n, uint64_t value
 static void all_done(struct state *s, bool flushed)
 {
 	for (unsigned i = 0; i < SECTORS; i++) {
-		s->sector[i].now = s->sector[i].next;
-		if (flushed || s->sector[i].later_count == LATER_MAX) {
-			assert_true(flushed);
-			s->sector[i].durable = s->sector[i].now;
-			s->sector[i].later_count = 0;
+		struct sector *x = &s->sector[i];
+
+		x->now = x->next;
+		if (flushed || (i >= s->fua_from && i < s->fua_from + s->fua_count)) {
+			x->durable = x->now;
+			x->later_count = 0;
 		}
+		assert_true(x->later_count < LATER_MAX);
 	}
+	s->fua_count = 0;
 }
 
 static bool is_full(const struct state *s)
@@ -304,8 +312,11 @@ static bool step(struct state *s)
 	} else {
 		stamp(buffer, n, ++s->number);
 		will_be(s, sector, n, s->number);
-		assert_int_equal(
-		    rig_do(&s->rig, BLOCK_WRITE, 0, sector * 512ull, buffer, n * 512ull), 0);
+		s->fua_from = sector;
+		s->fua_count = kind == 9 ? n : 0;
+		assert_int_equal(rig_do(&s->rig, BLOCK_WRITE, kind == 9 ? BLOCK_FUA : 0,
+					sector * 512ull, buffer, n * 512ull),
+				 0);
 	}
 	return false;
 }
@@ -317,6 +328,8 @@ static void open_disk(struct state *s, unsigned n)
 	p.image = (struct block_image){rig_path(&s->rig, "disk"), BLOCK_FORMAT_QCOW2, true};
 	p.backing[0] = (struct block_image){rig_path(&s->rig, "base"), BLOCK_FORMAT_RAW, true};
 	p.cache = setups[n].direct ? BLOCK_CACHE_NONE : BLOCK_CACHE_WRITEBACK;
+	if (setups[n].through)
+		p.cache = setups[n].direct ? BLOCK_CACHE_DIRECTSYNC : BLOCK_CACHE_WRITETHROUGH;
 	rig_open(&s->rig, &p);
 }
 
@@ -325,7 +338,7 @@ static void set_up(struct state *s, unsigned n, uint64_t seed)
 	memset(s, 0, sizeof(*s));
 	rig_init(&s->rig);
 	rig_init(&s->reader);
-	s->seed = seed;
+	s->seed = s->stop_seed = seed;
 	s->options = setups[n].options;
 	s->base = setups[n].base;
 	if (s->base || setups[n].compressed) {
@@ -374,7 +387,7 @@ static void survive(unsigned n, uint64_t seed, unsigned states)
 		}
 		check_state(&s, s.power, s.power_size, true);
 		check_state(&s, s.kill, s.kill_size, false);
-		all_done(&s, flushed);
+		all_done(&s, flushed || setups[n].through);
 	}
 	s.rig.fake.after_io = NULL;
 	rig_destroy(&s.rig);

@@ -143,6 +143,30 @@ static void merges_in_turn(void **state)
 	assert_int_equal(sector_seed(buffer + 64 * 512), 64);
 }
 
+static void reads_now_whatever_is_asked(void **state)
+{
+	struct block_rig *rig = *state;
+	struct file *f;
+
+	rig_make_file(rig, "disk", MIB - 512, 50);
+	open_raw(rig, (struct block_params){.cache = BLOCK_CACHE_NONE, .read_only = true});
+	f = rig->block->state;
+	f->alignment = 4096;
+	for (unsigned i = 0; i < 40; i++) {
+		memset(buffer, 'x', 64 * KIB);
+		assert_int_equal(
+		    file_read_now(f, i * 512ull, buffer + i % 3, (i + 1) * 512ull, false), 0);
+		for (unsigned j = 0; j <= i; j++)
+			assert_int_equal(sector_seed(buffer + i % 3 + j * 512ul), 50 + i + j);
+		assert_filled(buffer + i % 3 + (i + 1) * 512ul, 4096, 'x');
+	}
+	assert_int_equal(file_read_now(f, MIB - 1024, buffer, 2048, false), 0);
+	assert_int_equal(sector_seed(buffer), 50 + 2046);
+	assert_filled(buffer + 512, 1536, 0);
+	f->alignment = 512;
+	assert_int_equal(file_read_now(f, MIB - 1024, buffer, 1024, true), -ENODATA);
+}
+
 static void locks_out_a_second_writer(void **state)
 {
 	struct block_rig *rig = *state;
@@ -276,6 +300,7 @@ int main(void)
 	    TEST(keeps_the_promises_of_its_mode),
 	    TEST(bounces_what_is_misaligned),
 	    TEST(merges_in_turn),
+	    TEST(reads_now_whatever_is_asked),
 	    TEST(locks_out_a_second_writer),
 	    TEST(locks_out_qemu),
 	    TEST(works_on_every_engine),
