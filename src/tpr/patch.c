@@ -72,7 +72,7 @@ static unsigned look_at(const struct tpr *t, struct tpr_vcpu *c, unsigned cpu, u
 	if (t->stopped)
 		return TPR_REASON_STOPPED;
 	if (rip > UINT32_MAX)
-		return TPR_REASON_CODE_PLACE;
+		return TPR_REFUSE_LONG_MODE; /* or overwritten by a later exit's data */
 	c->ip = (uint32_t)rip;
 	reason = tpr_refused_lately(c, c->ip);
 	if (reason)
