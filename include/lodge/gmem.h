@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 typedef uint64_t gpa_t; /* guest physical address, in bytes */
 
@@ -59,6 +60,14 @@ int gmem_zero(struct gmem *m, gpa_t a, uint64_t n);
  * which fill RAM before the guest runs, and for rings. The guest may change what it points to.
  */
 void *gmem_pointer(const struct gmem *m, gpa_t a, uint64_t n);
+
+/*
+ * Appends the host's pieces of [a, a + n) to iov, whose first *count elements of max are taken; n
+ * is not 0. -EFAULT: a byte of it is not RAM; -E2BIG: no room. *count is changed on success only.
+ * The guest may change what they point to.
+ */
+int gmem_iov(const struct gmem *m, gpa_t a, uint64_t n, struct iovec *iov, unsigned max,
+	     unsigned *count);
 
 /* Gives all RAM back to the host: the guest then reads zeroes. vCPUs stopped. */
 int gmem_discard(struct gmem *m);

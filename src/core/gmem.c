@@ -243,6 +243,25 @@ void *gmem_pointer(const struct gmem *m, gpa_t a, uint64_t n)
 	return host && n <= left ? host : NULL;
 }
 
+int gmem_iov(const struct gmem *m, gpa_t a, uint64_t n, struct iovec *iov, unsigned max,
+	     unsigned *count)
+{
+	unsigned used = *count;
+	uint64_t piece;
+	uint8_t *host;
+
+	for (; n; n -= piece, a += piece) {
+		host = next_piece(m, a, n, &piece);
+		if (!host)
+			return -EFAULT;
+		if (used == max)
+			return -E2BIG;
+		iov[used++] = (struct iovec){host, piece};
+	}
+	*count = used;
+	return 0;
+}
+
 int gmem_discard(struct gmem *m)
 {
 	if (map_anonymous(m->host, m->size) == MAP_FAILED)

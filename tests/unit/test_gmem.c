@@ -62,6 +62,26 @@ static const struct {
     {TOP - 7, 8, -EFAULT, false},
 };
 
+/* The pieces lie behind what was there, add up to n, and come only if all fit. */
+static void check_iov(const struct gmem *m, gpa_t a, size_t n, int err, bool one_region)
+{
+	struct iovec iov[4] = {{NULL, 7}};
+	unsigned count = 1;
+
+	assert_int_equal(gmem_iov(m, a, n, iov, 4, &count), err);
+	assert_int_equal(iov[0].iov_len, 7);
+	if (err) {
+		assert_int_equal(count, 1);
+		return;
+	}
+	assert_int_equal(count, one_region ? 2 : 3);
+	assert_int_equal(iov[1].iov_len + (one_region ? 0 : iov[2].iov_len), n);
+	assert_ptr_equal(iov[1].iov_base, gmem_pointer(m, a, 1));
+	count = one_region ? 4 : 3;
+	assert_int_equal(gmem_iov(m, a, n, iov, 4, &count), -E2BIG);
+	assert_int_equal(count, one_region ? 4 : 3);
+}
+
 static void test_ranges(void **state)
 {
 	static uint8_t buf[2 * MIB];
@@ -77,6 +97,8 @@ static void test_ranges(void **state)
 		assert_int_equal(gmem_write(m, a, buf, n), ranges[i].err);
 		assert_int_equal(gmem_zero(m, a, n), ranges[i].err);
 		assert_int_equal(gmem_pointer(m, a, n) != NULL, ranges[i].one_region);
+		if (n)
+			check_iov(m, a, n, ranges[i].err, ranges[i].one_region);
 	}
 	gmem_destroy(m);
 }
