@@ -18,6 +18,7 @@
 #include "block/qcow2.h"
 
 #include <endian.h>
+#include <stdlib.h>
 #include <string.h>
 
 static uint64_t place_of(const struct qcow2_entry *e)
@@ -292,11 +293,20 @@ static int link_block(struct qcow2 *q, unsigned *i)
 	return qcow2_meta_write(q, block);
 }
 
+static int by_guest(const void *x, const void *y)
+{
+	const struct qcow2_link *a = x, *b = y;
+
+	return (a->guest > b->guest) - (a->guest < b->guest);
+}
+
 int qcow2_link(struct qcow2 *q)
 {
 	int err = q->link_needs_sync ? qcow2_sync(q) : 0;
 	unsigned i;
 
+	/* Neighbours share a write. */
+	qsort(q->link, q->link_count, sizeof(q->link[0]), by_guest);
 	for (i = 0; i < q->link_count && !err;)
 		err = link_block(q, &i);
 	for (i = 0; i < q->link_count && !err; i++) {
