@@ -48,7 +48,8 @@ static bool find_register(struct tpr *t, const struct vcpu_view *v, uint32_t *va
 	*va = NT_APIC_PAGE + APIC_TPR;
 	if (tpr_check_register(t, v, *va))
 		return true;
-	if (!may_search(t) || !tpr_walk_find(t->params.mem, v, page, va))
+	/* Always, as a vCPU for which this fails can never go on. */
+	if (!tpr_walk_find(t->params.mem, v, page, va))
 		return false;
 	*va += APIC_TPR;
 	return tpr_check_register(t, v, *va);

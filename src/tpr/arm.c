@@ -33,6 +33,13 @@ bool tpr_code_changed(const struct tpr *t)
 	return !now || memcmp(now, t->code, sizeof(t->code)) != 0;
 }
 
+/* With several CPUs, arming writes no code; what the guest has put there is not to be trusted. */
+static void remember_own_code(struct tpr *t)
+{
+	if (t->image.single_cpu)
+		tpr_remember_code(t);
+}
+
 static bool is_taken(const struct tpr *t, unsigned cpu, unsigned number)
 {
 	for (unsigned i = 0; i < t->params.cpus; i++) {
@@ -76,7 +83,7 @@ unsigned tpr_arm(struct tpr *t, unsigned cpu, unsigned number)
 		ops(t)->set_vapic(t->params.arg, cpu, 0);
 		return TPR_REASON_HOST;
 	}
-	tpr_remember_code(t);
+	remember_own_code(t);
 	c->number = (int)number;
 	c->arms++;
 	c->fruitless = 0;
@@ -93,7 +100,7 @@ void tpr_disarm(struct tpr *t, unsigned cpu)
 		return;
 	ops(t)->set_vapic(t->params.arg, cpu, 0);
 	tpr_image_disarm(&t->image, (unsigned)c->number);
-	tpr_remember_code(t);
+	remember_own_code(t);
 	c->number = -1;
 	t->armed--;
 }

@@ -2,12 +2,13 @@
 /*
  * TPR patching: what was patched, with what stood there before.
  *
- * Theory of operation: one entry a site, found by its address. A code page that the guest dropped
- * and read again from disk has its original bytes back; it is reported and patched again, in the
- * same entry. Taking back goes by physical address and only where every byte is still ours: a page
- * that has become something else meanwhile is left alone. As each replacement is one instruction of
- * the original's length, no thread can stand inside it, and one that is in the ROM returns to the
- * same place with either encoding.
+ * Theory of operation: one entry a site, found by its address and its page, as one address may
+ * lead to several pages. A code page that the guest dropped and read again from disk has its
+ * original bytes back; it is reported and patched again, in the same entry if it is the same page.
+ * Taking back goes by physical address and only where every byte is still ours: a page that has
+ * become something else meanwhile is left alone. As each replacement is one instruction of the
+ * original's length, no thread can stand inside it, and one that is in the ROM returns to the same
+ * place with either encoding.
  *
  * Every vCPU is parked, except in tpr_journal_full().
  */
@@ -16,10 +17,12 @@
 #include <errno.h>
 #include <string.h>
 
-static struct tpr_site *find(struct tpr *t, uint32_t ip)
+static struct tpr_site *find(struct tpr *t, uint32_t ip, const struct tpr_span *span)
 {
 	for (unsigned i = 0; i < t->site_count; i++) {
-		if (t->site[i].ip == ip)
+		const struct tpr_site *s = &t->site[i];
+
+		if (s->ip == ip && s->span.gpa[0] == span->gpa[0] && s->span.gpa[1] == span->gpa[1])
 			return &t->site[i];
 	}
 	return NULL;
@@ -79,7 +82,8 @@ static void sweep(struct tpr *t)
 const struct tpr_site *tpr_journal_patch(struct tpr *t, uint32_t ip, const struct tpr_finding *f,
 					 const uint8_t *call)
 {
-	struct tpr_site *s = find(t, ip);
+	const struct tpr_span span = cut(&f->span, f->plan.patch_length);
+	struct tpr_site *s = find(t, ip, &span);
 
 	if (!s) {
 		if (tpr_journal_full(t))
@@ -88,7 +92,7 @@ const struct tpr_site *tpr_journal_patch(struct tpr *t, uint32_t ip, const struc
 			return NULL;
 		s = &t->site[t->site_count];
 	}
-	*s = (struct tpr_site){.ip = ip, .span = cut(&f->span, f->plan.patch_length)};
+	*s = (struct tpr_site){.ip = ip, .span = span};
 	s->length = f->plan.patch_length;
 	memcpy(s->before, f->bytes, s->length);
 	memcpy(s->after, call, s->length);

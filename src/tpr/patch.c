@@ -269,6 +269,9 @@ static void serve_announcement(struct tpr *t, unsigned cpu)
 		return;
 	forget_guest(t);
 	tpr_place_rom(t, base);
+	for (unsigned i = 0; i < t->params.cpus; i++)
+		t->vcpu[i].fruitless = 0;
+	tpr_start(t); /* reports may have been given up; without them all still works */
 }
 
 bool tpr_pending(const struct tpr *t)

@@ -403,6 +403,88 @@ static void test_lost(void **state)
 	tpr_rig_destroy(&r);
 }
 
+/* One address, two pages, as under two page tables: both are put back. */
+static void test_two_pages_at_one_address(void **state)
+{
+	const uint32_t other = CODE + 0x3000;
+	struct tpr_rig r;
+
+	(void)state;
+	create(&r, 1);
+	tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
+	tpr_rig_put(&r, other, store_ecx, sizeof(store_ecx));
+	tpr_rig_access(&r, 0, CODE);
+	tpr_rig_map(&r, CODE, other - TPR_RIG_KSEG0, 3);
+	tpr_rig_access(&r, 0, CODE);
+	assert_int_equal(tpr_rig_patched(&r), 2);
+	tpr_take_back(r.tpr);
+	assert_memory_equal(tpr_rig_at(&r, CODE), store_ecx, sizeof(store_ecx));
+	assert_memory_equal(tpr_rig_at(&r, other), store_ecx, sizeof(store_ecx));
+	tpr_rig_destroy(&r);
+}
+
+/* A vCPU is disarmed after the guest changed the ROM: the change is not taken for ours. */
+static void test_lost_with_fresh_rom(void **state)
+{
+	static uint8_t pristine[TPR_ROM_SIZE];
+	struct tpr_rig r;
+
+	(void)state;
+	for (unsigned cpus = 1; cpus <= 2; cpus++) {
+		create(&r, cpus);
+		gmem_read(r.mem, TPR_RIG_ROM, pristine, sizeof(pristine));
+		tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
+		tpr_rig_access(&r, 0, CODE);
+		gmem_write(r.mem, TPR_RIG_ROM, pristine, sizeof(pristine));
+		r.vcpu[0].view.cr0 = 0x10;
+		tpr_vapic_lost(r.tpr, 0);
+		tpr_rig_serve(&r);
+		r.vcpu[0].view.cr0 = 0x80010001;
+		tpr_rig_out(&r, 0, ROM_VA + TPR_ROM_ENTRY(9) + 2, 1, 0);
+		assert_memory_not_equal(tpr_rig_at(&r, ROM_VA + TPR_ROM_ENTRY(9)), "\xe6\x7e", 2);
+		tpr_rig_destroy(&r);
+	}
+}
+
+/* Searches that led to nothing before do not keep a hibernated guest from going on. */
+static void test_dormant_call_after_searches(void **state)
+{
+	struct tpr_rig r;
+
+	(void)state;
+	create(&r, 1);
+	tpr_rig_map(&r, ROM_VA, 0, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		tpr_rig_put(&r, CODE + 16 * i, store_ecx, sizeof(store_ecx));
+		tpr_rig_access(&r, 0, CODE + 16 * i);
+	}
+	assert_int_equal(tpr_rig_refused(&r, "no-rom"), 2);
+	tpr_rig_map(&r, ROM_VA, TPR_RIG_ROM, 3);
+	tpr_rig_map(&r, 0xfffe0000, 0, 0);
+	tpr_rig_map(&r, 0xffd00000, TPR_RIG_APIC, 3);
+	tpr_rig_out(&r, 0, ROM_VA + TPR_ROM_ENTRY(0) + 2, 1, 0);
+	assert_false(r.vcpu[0].held);
+	tpr_rig_destroy(&r);
+}
+
+/* A guest that needs no patches was here before; the next one does. */
+static void test_announcement_turns_reports_on(void **state)
+{
+	struct tpr_rig r;
+
+	(void)state;
+	create(&r, 1);
+	for (unsigned i = 0; i < 5000; i++)
+		tpr_access(r.tpr, 0, CODE, true);
+	assert_false(r.vcpu[0].reporting);
+	r.vcpu[0].view.cr0 = 0;
+	r.vcpu[0].view.cs.base = TPR_RIG_ROM;
+	tpr_rig_out(&r, 0, 0x50, 2, TPR_ROM_ABI);
+	tpr_access(r.tpr, 0, CODE, true);
+	assert_true(r.vcpu[0].reporting);
+	tpr_rig_destroy(&r);
+}
+
 static void test_start_fails(void **state)
 {
 	struct tpr_rig r;
@@ -434,6 +516,10 @@ int main(void)
 	    cmocka_unit_test(test_stray_outs),
 	    cmocka_unit_test(test_announcement),
 	    cmocka_unit_test(test_lost),
+	    cmocka_unit_test(test_two_pages_at_one_address),
+	    cmocka_unit_test(test_lost_with_fresh_rom),
+	    cmocka_unit_test(test_dormant_call_after_searches),
+	    cmocka_unit_test(test_announcement_turns_reports_on),
 	    cmocka_unit_test(test_start_fails),
 	};
 
