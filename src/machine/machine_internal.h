@@ -51,6 +51,7 @@ struct machine_tpr {
 	const char *why; /* on or not */
 	int poll_fd;     /* eventfd that counts; -1: none */
 	uint64_t polls;  /* counted before */
+	unsigned traces; /* lines written, up to a limit */
 };
 
 struct report_tpr;

@@ -20,6 +20,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define TRACES_MAX   1024u
+#define PATCHED_TEXT "tpr: vCPU %u: patched 0x%08x: %s -> %s"
+
 static int get_view(void *arg, unsigned cpu, struct vcpu_view *out)
 {
 	struct machine *m = arg;
@@ -84,12 +87,18 @@ static void wake(void *arg)
 
 static void patched(void *arg, const struct tpr_trace *t)
 {
+	struct machine *m = arg;
 	char before[96], after[96];
 
-	(void)arg;
 	disasm_format(t->before, t->before_length, 32, t->ip, before, sizeof(before));
 	disasm_format(t->after, t->after_length, 32, t->ip, after, sizeof(after));
-	log_guest(LOG_INFO, "tpr: vCPU %u: patched 0x%08x: %s -> %s", t->cpu, t->ip, before, after);
+	/* Each of a usual guest's some tens of sites is told; a guest can make any number. */
+	if (m->tpr.traces < TRACES_MAX) {
+		m->tpr.traces++;
+		log_info(PATCHED_TEXT, t->cpu, t->ip, before, after);
+	} else {
+		log_guest(LOG_INFO, PATCHED_TEXT, t->cpu, t->ip, before, after);
+	}
 }
 
 static const struct tpr_ops quiet_ops = {
@@ -192,11 +201,18 @@ int pc_tpr_start(struct machine *m, struct refusal *why)
 {
 	int err = tpr_place_rom(m->tpr.patcher, LAYOUT_OPTION_ROM);
 
-	if (!err)
-		err = tpr_start(m->tpr.patcher);
 	if (err)
+		return refuse_errno(why, -err, NULL, "tpr", "option ROM");
+	err = tpr_start(m->tpr.patcher);
+	if (!err)
+		return 0;
+	if (m->config->tpr_patch == TPR_PATCH_ON)
 		return refuse(why, STATUS_UNAVAILABLE, NULL, "--tpr-patch",
-			      "%s; 'off' does without", strerror(-err));
+			      "'on' cannot be had on this host: KVM_TPR_ACCESS_REPORTING: %s",
+			      strerror(-err));
+	m->tpr.on = false;
+	m->tpr.why = "this KVM does not report accesses";
+	log_info("tpr: %s: %s", m->tpr.why, strerror(-err));
 	return 0;
 }
 
@@ -219,6 +235,22 @@ static uint64_t sum(const struct tpr_counter *c, unsigned count)
 	return n;
 }
 
+/* "tpr: patched: load 3, store 8"; nothing if all are 0. */
+static void say_each(const char *what, const struct tpr_counter *c, unsigned count)
+{
+	char line[1024] = "";
+	size_t used = 0;
+
+	for (unsigned i = 0; i < count && used < sizeof(line); i++) {
+		if (c[i].value)
+			used += (size_t)snprintf(line + used, sizeof(line) - used, "%s %s %llu",
+						 used ? "," : "", c[i].name,
+						 (unsigned long long)c[i].value);
+	}
+	if (used)
+		log_info("tpr: %s:%s", what, line);
+}
+
 void pc_tpr_say(struct machine *m)
 {
 	const struct tpr_counters *c;
@@ -234,4 +266,6 @@ void pc_tpr_say(struct machine *m)
 		 (unsigned long long)sum(c->patched, c->patched_count),
 		 (unsigned long long)sum(c->refused, c->refused_count), (unsigned long long)r.polls,
 		 (unsigned long long)c->repairs, (unsigned long long)c->taken_back);
+	say_each("patched", c->patched, c->patched_count);
+	say_each("refused", c->refused, c->refused_count);
 }
