@@ -8,7 +8,7 @@
  *
  * A guest that hibernated comes back with patched code, and a fresh ROM from the firmware. Its
  * first call runs into the OUT at the entry's start. No unpatched instruction may be left from
- * which the TPR's address could be learned, so that is searched for in the same way.
+ * which the TPR's address could be learned, so that is searched for in the same way, each time.
  *
  * Every vCPU is parked, except in tpr_find_dormant_entry().
  */
