@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fuzz_pci: an input is a script of steps for the PCI host and the chipset's functions: port
- * accesses of every size, configuration cycles, moved port bases, interrupt pins, time, the power
- * button. After each step what a guest cannot change must not have changed, and the loop must come
- * to rest.
+ * fuzz_pci: an input is a script of steps for the PCI host, the chipset's functions and one with
+ * BARs, MSI-X and doorbells: accesses of every size to ports and memory, configuration cycles,
+ * moved bases, interrupts, time, the power button. After each step what a guest cannot change must
+ * not have changed, BARs must lie where they may, doorbells in them, and the loop must come to
+ * rest.
  */
 #include "fake_board.h"
+#include "fake_doorbell.h"
 #include "script.h"
 #include "machine/layout.h"
 #include "platform/i440fx.h"
@@ -13,10 +15,27 @@
 #include "platform/piix4_pm.h"
 
 #include <lodge/log.h>
+#include <lodge/pci_interrupt.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PINS 4u
+#define PINS        4u
+#define TOY         PCI_DEVFN(2, 0)
+#define TOY_VECTORS 33u
+#define TOY_IO      0
+#define TOY_MSIX    1
+#define TOY_MEMORY  2
+#define BELLS       3u
+
+/* A function with all there is: 32 ports, 64 KiB of 64-bit memory, MSI-X, a pin, doorbells. */
+struct toy {
+	struct pci_function f;
+	struct pci_intx intx;
+	struct pci_msix *msix;
+	pthread_mutex_t lock;
+	struct doorbell bell[BELLS];
+	bool added[BELLS];
+};
 
 struct rig {
 	struct fake_board board;
@@ -25,6 +44,8 @@ struct rig {
 	struct piix3 *south;
 	struct piix4_pm *pm;
 	struct irq_line pin[PINS];
+	struct toy toy;
+	struct fake_doorbells port_bells, memory_bells;
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -38,6 +59,123 @@ static void on_reset(void *arg, bool hard)
 static void on_poweroff(void *arg)
 {
 	(void)arg;
+}
+
+static uint64_t toy_read(void *dev, uint64_t offset, unsigned size)
+{
+	(void)dev;
+	return offset + size;
+}
+
+static void toy_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct toy *t = dev;
+
+	(void)size;
+	/* A device interrupts from inside its own accesses too. */
+	if (offset & 1)
+		pci_intx_set(&t->f, value & 1);
+	else
+		pci_msix_fire(t->msix, (unsigned)value);
+}
+
+static void toy_create(struct rig *r)
+{
+	static const struct pci_ids ids = {.vendor = 0x1234, .device = 0x5678};
+	static const struct bus_region_ops ops = {
+	    .name = "toy", .read = toy_read, .write = toy_write, .width_max = 8};
+	struct toy *t = &r->toy;
+	struct bus_region region = {.ops = &ops, .dev = t, .lock = &t->lock};
+
+	fake_doorbells_init(&r->port_bells, r->board.ports);
+	fake_doorbells_init(&r->memory_bells, r->board.mmio);
+	pthread_mutex_init(&t->lock, NULL);
+	pci_function_init(&t->f, "toy", TOY, &ids);
+	pci_add_bar(&t->f, TOY_IO, PCI_BAR_IO, 32, &region);
+	pci_add_bar(&t->f, TOY_MEMORY, PCI_BAR_MEMORY64, 0x10000, &region);
+	pci_use_intx(&t->f, &t->intx);
+	must(pci_msix_create(r->host, &t->f, TOY_MSIX, TOY_VECTORS, &t->msix) == 0);
+	must(pci_attach(r->host, &t->f) == 0);
+	for (unsigned i = 0; i < BELLS; i++)
+		t->bell[i] = (struct doorbell){.offset = 8ull * i, .fd = -1};
+	t->bell[1].match = true;
+	t->bell[1].size = 2;
+}
+
+static void toy_destroy(struct rig *r)
+{
+	struct toy *t = &r->toy;
+
+	pci_detach(&t->f);
+	must(r->port_bells.count + r->memory_bells.count == 0);
+	pci_msix_destroy(t->msix);
+	pci_intx_fini(&t->intx);
+	pthread_mutex_destroy(&t->lock);
+	must(r->board.msi.routes == 0);
+	fake_doorbells_fini(&r->port_bells);
+	fake_doorbells_fini(&r->memory_bells);
+}
+
+static unsigned bell_bar(unsigned i)
+{
+	return i ? TOY_MEMORY : TOY_IO;
+}
+
+static void toggle_bell(struct toy *t, unsigned i)
+{
+	if (t->added[i])
+		pci_doorbell_remove(&t->f, bell_bar(i), &t->bell[i]);
+	else
+		pci_doorbell_add(&t->f, bell_bar(i), &t->bell[i]);
+	t->added[i] = !t->added[i];
+}
+
+/* Where the toy is, or anywhere; odd or even. */
+static uint64_t next_address(struct rig *r, struct script *s)
+{
+	uint8_t which = next8(s);
+	uint64_t offset = next8(s);
+
+	offset |= (uint64_t)next8(s) << 8;
+	if (which & 0x80)
+		return offset << (which & 0x3f);
+	return r->toy.f.bar[which & 1 ? TOY_MSIX : TOY_MEMORY].region.base + offset;
+}
+
+static void check_bar(const struct rig *r, unsigned index)
+{
+	const struct pci_bar *b = &r->toy.f.bar[index];
+	uint64_t base = b->region.base, end = base + (b->size - 1);
+	bool low = base >= LAYOUT_PCI_MMIO && end <= LAYOUT_PCI_MMIO_END;
+
+	if (!b->region.mapped)
+		return;
+	must(base % b->size == 0 && end > base && b->region.size == b->size);
+	if (index == TOY_IO) {
+		must(r->toy.f.config[PCI_COMMAND] & PCI_COMMAND_IO);
+		must(base >= LAYOUT_PCI_IO && end <= 0xffff);
+	} else {
+		must(r->toy.f.config[PCI_COMMAND] & PCI_COMMAND_MEMORY);
+		must(low || (index == TOY_MEMORY && base >= LAYOUT_4GIB + LAYOUT_PCI64_ALIGN &&
+			     end < LAYOUT_4GIB + 9 * LAYOUT_PCI64_ALIGN));
+	}
+}
+
+static void check_toy(const struct rig *r)
+{
+	const struct toy *t = &r->toy;
+
+	must(t->f.config[PCI_VENDOR] == 0x34);
+	for (unsigned i = 0; i <= TOY_MEMORY; i++)
+		check_bar(r, i);
+	for (unsigned i = 0; i < BELLS; i++) {
+		const struct bus_region *region = &t->f.bar[bell_bar(i)].region;
+
+		must(t->bell[i].armed == (t->added[i] && region->mapped));
+		must(!t->bell[i].armed || t->bell[i].addr == region->base + t->bell[i].offset);
+	}
+	/* The pin is low while messages are how it interrupts. */
+	must(!pci_msix_enabled(t->msix) || !t->intx.line.asserted);
 }
 
 static void rig_create(struct rig *r)
@@ -57,6 +195,7 @@ static void rig_create(struct rig *r)
 	must(piix4_pm_create(&pm, &r->pm) == 0);
 	for (unsigned i = 0; i < PINS; i++)
 		pci_host_intx_line(r->host, PCI_DEVFN(2 + i, 0), 1, &r->pin[i]);
+	toy_create(r);
 }
 
 static void reset_all(struct rig *r)
@@ -66,6 +205,7 @@ static void reset_all(struct rig *r)
 
 	for (unsigned i = 0; i < sizeof(d) / sizeof(d[0]); i++)
 		device_reset(d[i]);
+	pci_function_reset(&r->toy.f);
 }
 
 static void rig_destroy(struct rig *r)
@@ -73,6 +213,7 @@ static void rig_destroy(struct rig *r)
 	struct device *d[] = {piix4_pm_device(r->pm), piix3_device(r->south),
 			      i440fx_device(r->north), pci_host_device(r->host)};
 
+	toy_destroy(r);
 	for (unsigned i = 0; i < sizeof(d) / sizeof(d[0]); i++)
 		d[i]->ops->destroy(d[i]);
 	fake_board_fini(&r->board);
@@ -91,7 +232,7 @@ static uint16_t next_port(struct script *s)
 /* A cycle of one of the functions there are, or of one that is not. */
 static void config_cycle(struct rig *r, struct script *s, unsigned size)
 {
-	static const uint8_t devfn[] = {0x00, 0x08, 0x0b, 0x10};
+	static const uint8_t devfn[] = {0x00, 0x08, 0x0b, TOY};
 	uint8_t reg = next8(s);
 	uint32_t address = 0x80000000u | (uint32_t)devfn[next8(s) & 3] << 8 | (reg & 0xfc);
 
@@ -116,6 +257,38 @@ static void check(struct rig *r)
 		must(r->board.irq.level[i] == (r->board.irq.chip.votes[i] != 0));
 	}
 	must(votes <= PCI_PIRQS + 1);
+	check_toy(r);
+}
+
+/* The function's own doings, and those of the machine. */
+static void other_step(struct rig *r, struct script *s, unsigned what)
+{
+	switch (what) {
+	case 0:
+		reset_all(r);
+		break;
+	case 1:
+		piix4_pm_power_button(r->pm);
+		break;
+	case 2:
+		toggle_bell(&r->toy, next8(s) % BELLS);
+		break;
+	case 3:
+		pci_msix_fire_fd(r->toy.msix, next8(s));
+		break;
+	default:
+		pci_intx_set(&r->toy.f, what & 1);
+	}
+}
+
+static void memory_step(struct rig *r, struct script *s, unsigned size, bool write)
+{
+	uint64_t address = next_address(r, s);
+
+	if (write)
+		bus_write(r->board.mmio, address, size, next32(s) * 0x100000001ull);
+	else
+		bus_read(r->board.mmio, address, size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -134,8 +307,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			bus_read(r.board.ports, next_port(&s), width);
 			break;
 		case 1:
-		case 2:
 			bus_write(r.board.ports, next_port(&s), width, next32(&s) * 0x100000001ull);
+			break;
+		case 2:
+			memory_step(&r, &s, width, op & 0x80);
 			break;
 		case 3:
 		case 4:
@@ -148,10 +323,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			fake_clock_step(&r.board.clock, (uint64_t)next32(&s) << (op >> 4));
 			break;
 		default:
-			if (op & 0x80)
-				reset_all(&r);
-			else
-				piix4_pm_power_button(r.pm);
+			other_step(&r, &s, op >> 5);
 		}
 		check(&r);
 	}

@@ -11,7 +11,7 @@ import time
 from harness import Run, case, expect, table, wait_until
 
 CAPABILITIES = ['USER_MEMORY', 'IRQCHIP', 'PIT2', 'EXT_CPUID', 'IMMEDIATE_EXIT', 'MP_STATE',
-                'SET_TSS_ADDR', 'SET_IDENTITY_MAP_ADDR']
+                'SET_TSS_ADDR', 'SET_IDENTITY_MAP_ADDR', 'IRQ_ROUTING', 'SIGNAL_MSI']
 
 # (name, rule of the shim, status, pattern of the line)
 HOSTS = [
@@ -51,7 +51,8 @@ HOSTS = [
 ]
 
 # What a host may lack.
-OPTIONAL = ['KVM_CAP_COALESCED_MMIO 0', 'KVM_CAP_COALESCED_PIO 0', 'KVM_CAP_TSC_DEADLINE_TIMER 0']
+OPTIONAL = ['KVM_CAP_COALESCED_MMIO 0', 'KVM_CAP_COALESCED_PIO 0', 'KVM_CAP_TSC_DEADLINE_TIMER 0',
+            'KVM_CAP_IOEVENTFD 0', 'KVM_CAP_IRQFD 0']
 
 
 @table('host', HOSTS)

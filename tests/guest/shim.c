@@ -74,6 +74,10 @@ static const struct named capabilities[] = {
     NAMED(KVM_CAP_COALESCED_MMIO),
     NAMED(KVM_CAP_COALESCED_PIO),
     NAMED(KVM_CAP_TSC_DEADLINE_TIMER),
+    NAMED(KVM_CAP_IRQ_ROUTING),
+    NAMED(KVM_CAP_SIGNAL_MSI),
+    NAMED(KVM_CAP_IOEVENTFD),
+    NAMED(KVM_CAP_IRQFD),
 };
 
 static const struct named errors[] = {
