@@ -145,14 +145,14 @@ static void arm(struct bus *b, struct doorbell *d, uint64_t addr)
 	d->armed = b->doorbell_ops && b->doorbell_ops->arm(b->doorbell_arg, d) == 0;
 }
 
-/* Doorbell lock held. */
+/* Doorbell lock held. A region that moves is unmapped in between, and this is called then. */
 static void place_doorbells(struct bus *b, struct bus_region *r)
 {
 	bool mapped = __atomic_load_n(&r->mapped, __ATOMIC_ACQUIRE);
 	uint64_t base = __atomic_load_n(&r->base, __ATOMIC_RELAXED);
 
 	for (struct doorbell *d = r->doorbells; d; d = d->next) {
-		if (d->armed && (!mapped || d->addr != base + d->offset))
+		if (d->armed && !mapped)
 			disarm(b, d);
 		if (mapped && !d->armed)
 			arm(b, d, base + d->offset);

@@ -445,6 +445,9 @@ static void test_intx(void **state)
 	/* The status bit is not the guest's to clear. */
 	pci_config_write(r->host, DEVFN(SLOT_A), PCI_STATUS, 2, 0xffff);
 	assert_int_equal(get(r, SLOT_A, PCI_COMMAND) >> 16, PCI_STATUS_INTERRUPT);
+	pci_intx_set(f, false);
+	assert_int_equal(get(r, SLOT_A, PCI_COMMAND) >> 16, 0);
+	pci_intx_set(f, true);
 	command(r, SLOT_A, 0xffff);
 	assert_int_equal(get(r, SLOT_A, PCI_COMMAND) & 0xffff, 0x0407);
 	pci_function_reset(f);

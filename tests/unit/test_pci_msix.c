@@ -345,8 +345,11 @@ static void test_reset(void **state)
 {
 	struct rig *r = *state;
 
-	control(r, ENABLE | MASK_ALL);
 	program(r, 2, GOOD_PLACE, 0x61, false);
+	control(r, ENABLE);
+	pci_msix_fire(r->msix, 2);
+	assert_int_equal(sent(r, 0x61), 1);
+	control(r, ENABLE | MASK_ALL);
 	pci_msix_fire(r->msix, 2);
 	pci_function_reset(&r->f);
 	assert_false(pci_msix_enabled(r->msix));
