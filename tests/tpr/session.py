@@ -1,0 +1,232 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+The runs of the TPR guest, where a real KVM is: session.py LODGE GUEST [TEXT [DONE]]. Started by
+tests/tpr/run; the first DONE tests were run by an earlier session that hung.
+
+A run is one start of LODGE. The guest tells of each of its cases; a test is a case of a run, and
+one more for how the run ended and what result.json counts. Every run that patches has one beside
+it that does not: the same cases must hold, and nothing be patched.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+LIMIT_S = 100  # for one run; the longest takes about 6 s in the lab on a machine with nothing else to do
+ENDED_WELL = 1  # the guest writes 0 to the exit port
+UNAVAILABLE = 69
+HURT_ITSELF = (ENDED_WELL, 63, 98)  # or an exception that it reports, or a triple fault
+
+
+class Run:
+    def __init__(self, name, words, cpus=1, patch=True, statuses=(ENDED_WELL,), check=None, paging='nested'):
+        self.name = f'{"on" if patch else "off"}, {cpus} CPU{"s" if cpus > 1 else ""}: {name}'
+        self.words, self.cpus, self.patch, self.statuses = words.split(), cpus, patch, statuses
+        self.check, self.paging = check, paging
+
+
+class Failure(Exception):
+    pass
+
+
+def need(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def patched_all_forms(tpr):
+    for form in ('load', 'store', 'store-immediate', 'push', 'pop'):
+        need(tpr['patched'].get(form), f'no {form} is patched')
+    need(tpr['reports'] >= sum(tpr['patched'].values()), 'more patches than reports')
+    need(tpr['arms'] >= 1, 'no processor is armed')
+    need(tpr['repairs'] >= 1, 'no lost write was repaired')
+
+
+def polls(tpr):
+    need(tpr['polls'] >= 1, 'no poll')
+
+
+def refused(*reasons):
+    def check(tpr):
+        for reason in reasons:
+            need(tpr['refused'].get(reason), f'nothing was refused for {reason}')
+    return check
+
+
+def armed(count):
+    def check(tpr):
+        need(tpr['arms'] >= count, f'{tpr["arms"]} arms, at least {count} wanted')
+    return check
+
+
+def runs():
+    """The order is from what costs least, so that what is broken shows early."""
+    everything = 'forms places deliver hostile'
+    off = [
+        Run('all', everything, patch=False),
+        Run('PAE', 'pae forms deliver smp', cpus=2, patch=False),
+        Run('stress', 'count=4000 stress', cpus=2, patch=False),
+        Run('reset', 'reset', patch=False),
+    ]
+    on = [
+        Run('all', everything, check=patched_all_forms),
+        Run('PAE', 'pae ' + everything, check=patched_all_forms),
+        Run('all', everything + ' smp', cpus=2, check=patched_all_forms),
+        Run('PAE, no-execute', 'nx ' + everything + ' smp', cpus=2, check=patched_all_forms),
+        Run('started in reverse', 'reverse deliver smp', cpus=4, check=armed(4)),
+        Run('PAE, started in reverse', 'pae reverse smp', cpus=4, check=armed(4)),
+        Run('stress', 'count=300000 stress', check=polls),
+        Run('stress', 'count=1000000 stress', cpus=2, check=polls),
+        Run('stress, PAE', 'pae count=200000 seed=7 stress', cpus=4, check=polls),
+    ]
+    alone = [(name, cpus, words) for cpus, words in ((1, ''), (2, 'pae '))
+             for name in ('reset', 'hibernate', 'fresh-rom', 'rom-mapping', 'rom-unmapped-armed')]
+    alone += [(name, cpus, words) for cpus, words in ((2, ''), (4, 'pae '))
+              for name in ('fresh-rom-smp', 'rom-init')]
+    alone.append(('rom-mapping', 1, 'nx '))
+    on += [Run(f'{words}{name}', words + name, cpus=cpus) for name, cpus, words in alone]
+    on += [Run(f'{words}{name}', words + name, cpus=cpus, statuses=HURT_ITSELF)
+           for cpus, words in ((1, ''), (2, 'pae ')) for name in ('rom-garbage', 'kpcr-swapped')]
+    # Where KVM walks the guest's tables itself.
+    on.append(Run('shadow paging, PAE', 'pae forms places deliver smp', cpus=2, paging='shadow'))
+    return off + on
+
+
+class Session:
+    def __init__(self, lodge, guest):
+        self.lodge, self.guest = lodge, guest
+        self.folder = tempfile.mkdtemp(prefix='lodge-tpr-')
+        self.cases = []  # group, name, processors
+        self.no_patcher = None  # why
+        self.paging = 'nested'
+
+    def start(self, words, cpus, patch):
+        """(status, output, result.json or {})"""
+        report = os.path.join(self.folder, 'report')
+        shutil.rmtree(report, ignore_errors=True)
+        command = [self.lodge, 'run', '-m', '128', '-c', str(cpus), '-k', self.guest, '--exit-port',
+                   '--tpr-patch', 'on' if patch else 'off', '--report', report, '-a',
+                   ' '.join(words + [f'cpus={cpus}', f'patch={"on" if patch else "off"}'])]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False)
+            status, output = done.returncode, done.stdout
+        except subprocess.TimeoutExpired as hit:
+            status, output = 124, (hit.stdout or b'') + b'\nstill running'
+        result = {}
+        try:
+            with open(os.path.join(report, 'result.json')) as file:
+                result = json.load(file)
+        except (OSError, ValueError):
+            pass
+        return status, output.decode(errors='replace'), result
+
+    def look(self):
+        """What the guest can do, and whether there is a patcher."""
+        status, output, result = self.start(['list'], 1, False)
+        for line in output.splitlines():
+            found = re.match(r'case (\S+) (\S+) (\d+)', line)
+            if found:
+                self.cases.append((found[1], found[2], int(found[3])))
+        if status != ENDED_WELL or not self.cases:
+            raise Failure(f'the guest does not run, status {status}: {output.strip()[-300:]}')
+        status, output, result = self.start(['list'], 1, True)
+        if 'is not in this version' in output:
+            self.no_patcher = 'this program has no patcher'
+        elif status == UNAVAILABLE and not os.environ.get('LODGE_LAB'):
+            self.no_patcher = output.strip().splitlines()[-1]  # this machine's hardware does it
+
+    def names(self, run):
+        for word in run.words:
+            for group, name, cpus in self.cases:
+                if name == word or (group == word and cpus <= run.cpus):
+                    yield name
+
+    def set_paging(self, paging):
+        if os.environ.get('LODGE_LAB') and paging != self.paging:
+            self.paging = paging
+            subprocess.run(['lab-paging', paging], check=True)
+
+    def judge(self, run, status, output, result):
+        """[(name, what is wrong or None)]"""
+        told = {}
+        for line in output.splitlines():
+            found = re.match(r'(not )?ok ([^ :]+)(?:: (.*))?$', line)
+            if found:
+                told.setdefault(found[2], []).append(f'{found[3]}' if found[1] else None)
+        hurt = run.statuses is HURT_ITSELF
+        for name in self.names(run):
+            seen = told.pop(name, ['its result is missing'])
+            bad = [one for one in seen if one] if not hurt else []
+            yield name, '; '.join(bad) or None
+        try:
+            need(status in run.statuses, f'status {status}: {output.strip()[-200:]}')
+            need(hurt or not told, f'unknown results: {", ".join(told)}')
+            tpr = result.get('tpr', {})
+            if not run.patch:
+                need(not tpr.get('on'), 'the patcher is on')
+                need(not sum(tpr.get('patched', {}).values()), 'something is patched')
+            else:
+                need(tpr.get('on'), 'the patcher is not on')
+                if run.check:
+                    run.check(tpr)
+        except Failure as failure:
+            yield 'its end', f'{failure} {json.dumps(result.get("tpr"))}'
+        else:
+            yield 'its end', None
+
+    def run(self, only, done):
+        number = failed = 0
+        for run in runs():
+            if only not in run.name:
+                continue
+            names = list(self.names(run)) + ['its end']
+            first, number = number + 1, number + len(names)
+            if number <= done:
+                continue
+            if run.patch and self.no_patcher:
+                results = [(name, None) for name in names]
+                suffix = f' # SKIP {self.no_patcher}'
+            elif first <= done:
+                results, suffix = [(name, 'the lab hangs') for name in names], ''
+            else:
+                self.set_paging(run.paging)
+                began = time.monotonic()
+                results = list(self.judge(run, *self.start(run.words, run.cpus, run.patch)))
+                suffix = ''
+                print(f'# {run.name}: {time.monotonic() - began:.1f} s')
+            for at, (name, wrong) in enumerate(results, first):
+                if at <= done:
+                    continue
+                failed += wrong is not None
+                print(f'{"not " if wrong else ""}ok {at} - {run.name}: {name}{suffix}')
+                if wrong:
+                    print(f'#   {wrong}')
+            sys.stdout.flush()
+        print(f'1..{number}')
+        return 1 if failed else 0
+
+
+def main():
+    lodge, guest = sys.argv[1:3]
+    only = sys.argv[3] if len(sys.argv) > 3 else ''
+    done = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+    session = Session(lodge, guest)
+    print('# the session starts', flush=True)
+    try:
+        session.look()
+        return session.run(only, done)
+    except Failure as failure:
+        print(f'1..1\nnot ok 1 - tpr\n# {failure}')
+        return 1
+    finally:
+        shutil.rmtree(session.folder, ignore_errors=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
