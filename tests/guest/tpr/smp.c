@@ -5,7 +5,9 @@
  */
 #include "guest.h"
 
-#define PCR_BYTES 4096
+#define PCR_BYTES   4096
+#define START_TURNS 40
+#define START_TSC   500000000ull
 
 struct cpu cpus[CPU_MAX];
 
@@ -77,9 +79,12 @@ void cpu_start_with_rom(uint32_t number, uint16_t segment, uint16_t offset)
 	ipi_init(cpu->apic_id);
 	wait_ms(1);
 	paging_for(number); /* once it has stopped to use its old ones */
-	ipi_start(cpu->apic_id, TRAMPOLINE);
-	for (uint64_t end = tsc() + 20000000000ull; !cpu->ready && tsc() < end;)
-		__asm__ volatile("pause" : : : "memory");
+	/* Again after a while, as everybody does; it goes unheard when the first one did its work. */
+	for (uint32_t turn = 0; turn < START_TURNS && !cpu->ready; turn++) {
+		ipi_start(cpu->apic_id, TRAMPOLINE);
+		for (uint64_t end = tsc() + START_TSC; !cpu->ready && tsc() < end;)
+			__asm__ volatile("pause" : : : "memory");
+	}
 	if (!cpu->ready) {
 		fail("a processor does not start", number);
 		put_line("done");
