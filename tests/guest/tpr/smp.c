@@ -79,7 +79,8 @@ void cpu_start_with_rom(uint32_t number, uint16_t segment, uint16_t offset)
 	ipi_init(cpu->apic_id);
 	wait_ms(1);
 	paging_for(number); /* once it has stopped to use its old ones */
-	/* Again after a while, as everybody does; it goes unheard when the first one did its work. */
+	/* Again after a while, as everybody does; it goes unheard when the first one did its work.
+	 */
 	for (uint32_t turn = 0; turn < START_TURNS && !cpu->ready; turn++) {
 		ipi_start(cpu->apic_id, TRAMPOLINE);
 		for (uint64_t end = tsc() + START_TSC; !cpu->ready && tsc() < end;)
