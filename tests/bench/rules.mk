@@ -7,6 +7,7 @@ $(O)/tests/bench/measure: tests/bench/measure.c
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 $(WARNINGS) -O2 -static -o $@ $<
 
 .PHONY: bench
-bench: all $(O)/tests/bench/measure
+bench: all $(O)/tests/bench/measure $(O)/tests/guest/tpr.elf
 	$(Q)tools/setup bench
 	$(Q)tests/bench/boot --build $(O) --docs docs/bench
+	$(Q)tests/bench/tpr --build $(O) --docs docs/bench
