@@ -40,7 +40,7 @@ void fake_driver_init(struct fake_driver *d, struct gmem *mem, gpa_t base, uint1
 		      bool packed, bool event_idx)
 {
 	memset(d, 0, sizeof(*d));
-	if (size == 0 || size > FAKE_DRIVER_SIZE || gmem_zero(mem, base, FAKE_DRIVER_BYTES))
+	if (size == 0 || size > FAKE_DRIVER_SIZE || gmem_zero(mem, base, 0x10000))
 		abort();
 	d->mem = mem;
 	d->packed = packed;
