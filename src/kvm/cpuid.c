@@ -25,6 +25,9 @@
 #define FEATURE_X2APIC       (1u << 21)
 #define FEATURE_HYPERVISOR   (1u << 31)
 #define FEATURE_CMP_LEGACY   (1u << 1)
+#define KVM_CLOCK_OLD        (1u << 0) /* MSRs 0x11, 0x12 */
+#define KVM_CLOCK            (1u << 3) /* MSRs 0x4b564d00, 0x4b564d01 */
+#define KVM_CLOCK_STABLE     (1u << 24)
 #define KVM_MSI_EXT_DEST_ID  (1u << 15) /* only for APIC ids above 255, which we do not give */
 
 static struct kvm_cpuid_entry2 *find(struct cpuid_table *c, uint32_t function, uint32_t index)
@@ -229,6 +232,15 @@ static int apply_features(struct cpuid_table *c, const char *list, struct refusa
 	return 0;
 }
 
+/* The clock has two generations of MSRs and a promise of its own: hidden is hidden. */
+static void hide_clock(struct cpuid_table *c)
+{
+	struct kvm_cpuid_entry2 *e = find(c, LEAF_KVM_FEATURES, 0);
+
+	if (e && !(e->eax & KVM_CLOCK))
+		e->eax &= ~(KVM_CLOCK_OLD | KVM_CLOCK_STABLE);
+}
+
 int cpuid_build(const struct cpuid_table *supported, const struct cpuid_request *req,
 		struct cpuid_table *out, struct refusal *why)
 {
@@ -241,7 +253,10 @@ int cpuid_build(const struct cpuid_table *supported, const struct cpuid_request 
 	set_amd_topology(out, req);
 	set_kvm_leaves(out, req->tsc_khz);
 	set_intel_frequency(out, req->tsc_khz);
-	return apply_features(out, req->features, why);
+	if (apply_features(out, req->features, why))
+		return -1;
+	hide_clock(out);
+	return 0;
 }
 
 unsigned cpuid_physical_bits(const struct cpuid_table *c)

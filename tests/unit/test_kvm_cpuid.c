@@ -196,6 +196,22 @@ static void test_feature_is_cleared(void **state)
 	free(t);
 }
 
+/* Linux would take the older clock where only the newer is hidden. */
+static void test_clock_is_hidden_whole(void **state)
+{
+	struct cpuid_request r = {.id = 0, .count = 1, .features = ""};
+	struct cpuid_table *t = built(false, &r);
+	uint32_t clock = 1u << 0 | 1u << 3 | 1u << 24;
+
+	(void)state;
+	assert_int_equal(leaf(t, 0x40000001, 0)->eax & clock, clock);
+	free(t);
+	r.features = ",-kvmclock";
+	t = built(false, &r);
+	assert_int_equal(leaf(t, 0x40000001, 0)->eax, 0x0100fafb & ~clock & ~(1u << 15));
+	free(t);
+}
+
 static void test_physical_bits(void **state)
 {
 	struct cpuid_table *t = host(false);
@@ -213,7 +229,7 @@ int main(void)
 	    cmocka_unit_test(test_identity),      cmocka_unit_test(test_one_cpu_has_no_siblings),
 	    cmocka_unit_test(test_topology),      cmocka_unit_test(test_frequencies),
 	    cmocka_unit_test(test_features),      cmocka_unit_test(test_feature_is_cleared),
-	    cmocka_unit_test(test_physical_bits),
+	    cmocka_unit_test(test_physical_bits), cmocka_unit_test(test_clock_is_hidden_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
