@@ -20,9 +20,12 @@ import time
 LIMIT_S = 100  # for one run; the longest takes about 6 s in the lab on a machine with nothing else to do
 ENDED_WELL = 1  # the guest writes 0 to the exit port
 UNAVAILABLE = 69
-# The lab now and then delivers an interrupt of a guest twice (docs/lab.md).
-LABS_FAULT = re.compile(r'not ok [^\n]*(twice|duplicate)')
-TRIES = 3
+# What the lab does to a guest now and then, patched or not, under any monitor (docs/lab.md): an
+# interrupt comes twice; an instruction fetch fails and the guest shuts down. What is Lodge's fault
+# comes again. Never with --native.
+LABS_FAULTS = (('an interrupt came twice', re.compile(r'not ok [^\n]*(twice|duplicate)')),
+               ('the guest shut down', re.compile(r'a triple fault shut vCPU \d+ down')))
+TRIES = 4
 HURT_ITSELF = (ENDED_WELL, 63, 98)  # or an exception that it reports, or a triple fault
 
 
@@ -83,9 +86,9 @@ def runs():
         Run('PAE, no-execute', 'nx forms places deliver smp hostile', cpus=2, check=patched_all_forms),
         Run('started in reverse', 'reverse deliver smp', cpus=4, check=armed(4)),
         Run('PAE, started in reverse', 'pae reverse smp', cpus=4, check=armed(4)),
-        Run('stress', 'count=300000 stress', check=polls),
-        Run('stress', 'count=1000000 stress', cpus=2, check=polls),
-        Run('stress, PAE', 'pae count=200000 seed=7 stress', cpus=4, check=polls),
+        Run('stress', 'count=200000 stress', check=polls),
+        Run('stress', 'count=200000 stress', cpus=2, check=polls),
+        Run('stress, PAE', 'pae count=50000 seed=7 stress', cpus=4, check=polls),
     ]
     alone = [(name, cpus, words) for cpus, words in ((1, ''), (2, 'pae '))
              for name in ('reset', 'hibernate', 'fresh-rom', 'rom-mapping', 'rom-unmapped-armed')]
@@ -108,13 +111,15 @@ class Session:
         self.no_patcher = None  # why
         self.paging = 'nested'
 
-    def start(self, words, cpus, patch):
-        """(status, output, result.json or {}); again where the lab spoiled it"""
+    def start(self, words, cpus, patch, statuses=(ENDED_WELL,)):
+        """(status, output, result.json or {}); again where the lab may have spoiled it"""
         for _ in range(TRIES):
             result = self.start_once(words, cpus, patch)
-            if not os.environ.get('LODGE_LAB') or not LABS_FAULT.search(result[1]):
+            seen = [text for text, pattern in LABS_FAULTS if pattern.search(result[1])]
+            shut_down_is_fine = 98 in statuses
+            if not os.environ.get('LODGE_LAB') or not seen or shut_down_is_fine:
                 break
-            print(f'# {" ".join(words)}: an interrupt came twice, once more')
+            print(f'# {" ".join(words)}: {seen[0]}, once more')
         return result
 
     def start_once(self, words, cpus, patch):
@@ -208,7 +213,8 @@ class Session:
             else:
                 self.set_paging(run.paging)
                 began = time.monotonic()
-                results = list(self.judge(run, *self.start(run.words, run.cpus, run.patch)))
+                results = list(self.judge(run, *self.start(run.words, run.cpus, run.patch,
+                                                           run.statuses)))
                 suffix = ''
                 print(f'# {run.name}: {time.monotonic() - began:.1f} s')
             for at, (name, wrong) in enumerate(results, first):
