@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Network backends: the seam between a network adapter of the guest and what carries its frames.
+ *
+ * All functions are for the thread of the loop that the backend was opened with, or for any one
+ * thread while the loop does not run. A packet is a struct net_header and an Ethernet frame without
+ * its checksum. Neither side queues without bound: a packet that the other side has no room for
+ * stays where it is, and it is told when there is room.
+ *
+ * A packet's content may be guest memory, which the guest may change at any time: a backend copies
+ * what it decides on.
+ */
+#ifndef LODGE_NET_H
+#define LODGE_NET_H
+
+#include <lodge/loop.h>
+#include <lodge/status.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define NET_FRAME_MAX    65550u /* bytes of an Ethernet frame: 64 KiB of IP and its header */
+#define NET_MTU_DEFAULT  1500u
+#define NET_FORWARDS_MAX 32u
+#define NET_QUEUES_MAX   32u /* pairs */
+#define NET_IOV_MAX      (64u + 2u)
+
+/* As virtio's struct virtio_net_hdr with num_buffers, section 5.1.6, which is also Linux's. */
+struct net_header {
+	uint8_t flags;    /* NET_NEEDS_CSUM, NET_DATA_VALID */
+	uint8_t gso_type; /* NET_GSO_* */
+	uint16_t header_size, gso_size, checksum_start, checksum_offset;
+	uint16_t buffers; /* the adapter's own */
+};
+
+#define NET_NEEDS_CSUM 0x01u
+#define NET_DATA_VALID 0x02u
+#define NET_GSO_NONE   0u
+#define NET_GSO_TCPV4  1u
+#define NET_GSO_UDP    3u
+#define NET_GSO_TCPV6  4u
+#define NET_GSO_UDP_L4 5u
+#define NET_GSO_ECN    0x80u
+
+/* What one side may leave to the other. */
+#define NET_OFFLOAD_CSUM 0x01u
+#define NET_OFFLOAD_TSO4 0x02u
+#define NET_OFFLOAD_TSO6 0x04u
+#define NET_OFFLOAD_ECN  0x08u
+#define NET_OFFLOAD_USO  0x10u
+
+struct net;
+
+enum net_kind { NET_NONE, NET_USER, NET_TAP, NET_PASST, NET_NULL };
+
+struct net_forward {
+	bool udp;
+	uint32_t host_address; /* network byte order; 0: 127.0.0.1 */
+	uint16_t host_port, guest_port;
+};
+
+struct net_params {
+	enum net_kind kind;
+	const char *ifname;     /* tap */
+	const char *path;       /* passt: its socket */
+	int fd[NET_QUEUES_MAX]; /* tap: passed descriptors, instead of ifname; taken over */
+	unsigned fd_count;
+	struct net_forward forward[NET_FORWARDS_MAX]; /* user */
+	unsigned forward_count;
+	unsigned queues; /* pairs that the adapter has; a backend may use fewer */
+	uint8_t mac[6];  /* of the guest */
+};
+
+/* The adapter's side. */
+struct net_client {
+	/*
+	 * A packet for the guest, on one queue pair; the memory is the backend's and only good
+	 * during the call. False: no room; it is not offered again before net_receive_ready().
+	 */
+	bool (*receive)(void *arg, unsigned queue, const struct net_header *h,
+			const struct iovec *frame, unsigned count);
+	/* The end of a batch of receive(): interrupt the guest now. */
+	void (*received)(void *arg, unsigned queue);
+	/* net_send() has room again. */
+	void (*send_ready)(void *arg, unsigned queue);
+	void (*link_changed)(void *arg, bool up);
+	void *arg;
+};
+
+/* 0, or -1 with *why. */
+int net_open(const struct net_params *p, struct loop *l, struct net **out, struct refusal *why);
+/* The loop does not run. NULL: nothing. */
+void net_close(struct net *n);
+
+/* After opening, once. Nothing is received before net_receive_ready(). */
+void net_connect(struct net *n, const struct net_client *c);
+
+unsigned net_queues(const struct net *n);
+/* Of packets to net_send(), and of those that receive() may be given after net_set_offloads(). */
+unsigned net_offloads(const struct net *n);
+void net_set_offloads(struct net *n, unsigned offloads);
+bool net_link(const struct net *n);
+
+/* How many pairs the guest uses, at least 1; it may receive on any of them. */
+void net_set_queues(struct net *n, unsigned pairs);
+
+/* The guest has buffers again on this queue, or for the first time; or none for now. */
+void net_receive_ready(struct net *n, unsigned queue);
+void net_receive_stop(struct net *n, unsigned queue);
+
+/*
+ * A packet of the guest. True: it is sent or dropped, and the memory is the caller's again. False:
+ * no room; send_ready() says when.
+ */
+bool net_send(struct net *n, unsigned queue, const struct net_header *h, const struct iovec *frame,
+	      unsigned count);
+/* The end of a batch of net_send(). */
+void net_flush(struct net *n, unsigned queue);
+
+#endif

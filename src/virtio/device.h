@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One virtio device, without its transport: features, status, configuration, queues and their life.
+ * Virtio 1.2, chapter 2.
+ *
+ * Two threads meet here. vCPUs, through the transport, negotiate and ask for starts, stops and
+ * resets under the device's lock. The device's loop does what they ask: from start() until stop()
+ * is answered with virtio_stopped(), it alone owns the queues, without a lock. A reset is over, and
+ * device status reads 0, once the device has answered; no request is in flight then, and none
+ * touches guest memory any more.
+ *
+ * A device type is a struct virtio_type and a struct that embeds struct virtio_device. Its hooks
+ * run on the loop's thread, unless they say otherwise.
+ */
+#ifndef VIRTIO_DEVICE_H
+#define VIRTIO_DEVICE_H
+
+#include "virtio/virtq.h"
+
+#include <lodge/bus.h>
+#include <lodge/device.h>
+#include <lodge/loop.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define VIRTIO_QUEUES_MAX 65u /* 32 pairs and a control queue, or 64 of a disk */
+#define VIRTIO_CONFIG_MAX 256u
+#define VIRTIO_NO_VECTOR  0xffffu
+
+/* Reserved feature bits, section 6; those of rings are in virtq.h. */
+#define VIRTIO_F_NOTIFY_ON_EMPTY (1ull << 24) /* legacy */
+#define VIRTIO_F_ANY_LAYOUT      (1ull << 27) /* legacy */
+#define VIRTIO_F_VERSION_1       (1ull << 32)
+
+/* Device status, section 2.1. */
+#define VIRTIO_STATUS_ACKNOWLEDGE 0x01u
+#define VIRTIO_STATUS_DRIVER      0x02u
+#define VIRTIO_STATUS_DRIVER_OK   0x04u
+#define VIRTIO_STATUS_FEATURES_OK 0x08u
+#define VIRTIO_STATUS_NEEDS_RESET 0x40u
+#define VIRTIO_STATUS_FAILED      0x80u
+
+struct virtio_device;
+
+struct virtio_type {
+	const char *name;    /* "virtio-blk": for logs */
+	uint16_t id;         /* section 5: 2 is a block device */
+	uint32_t class_code; /* of PCI: class, subclass, interface */
+	/*
+	 * DRIVER_OK: v->features is settled, and the queues that the driver enabled are running.
+	 * They are kicked once each afterwards.
+	 */
+	void (*start)(struct virtio_device *v);
+	/* The driver added chains, or may have; q runs. */
+	void (*kicked)(struct virtio_device *v, struct virtq *q);
+	/*
+	 * Begin no more, give up what is in flight, and call virtio_stopped() once guest memory is
+	 * left alone; here, if that is so already. Queues may be popped and pushed until then.
+	 */
+	void (*stop)(struct virtio_device *v);
+	/*
+	 * The same for one queue, section 2.6.1, answered by virtio_queue_stopped(). Not started
+	 * again: kicked() after that means that it was. NULL: the device has no RING_RESET.
+	 */
+	void (*stop_queue)(struct virtio_device *v, struct virtq *q);
+	/*
+	 * A vCPU thread, device lock held; may be NULL. The driver wrote [offset, offset + size) of
+	 * the configuration, of which v->config has the new bytes already; undo what is wrong. It
+	 * must not block; what takes long is posted to the loop.
+	 */
+	void (*config_written)(struct virtio_device *v, unsigned offset, unsigned size);
+};
+
+/* How a transport interrupts; any thread, device lock held or not. */
+struct virtio_transport_ops {
+	void (*queue_interrupt)(void *arg, unsigned queue);
+	void (*config_interrupt)(void *arg);
+};
+
+struct virtio_queue {
+	struct virtq ring; /* the loop's between start and stop; ring.index is its number */
+	/* The transport's, under the device's lock. */
+	struct virtq_place place; /* as the driver wrote it */
+	uint16_t size_max;
+	bool enabled; /* the driver asked for it */
+	bool resetting;
+	/* The device's. */
+	bool running, stopping; /* loop */
+	int kick_fd;            /* eventfd; the transport's doorbell writes to it */
+	struct watch kick;
+	struct virtio_device *device;
+};
+
+struct virtio_device_params {
+	const struct virtio_type *type;
+	const struct gmem *mem;
+	struct loop *loop;
+	uint64_t features; /* of the type, and those of VIRTQ_FEATURES that it can do */
+	unsigned config_size;
+	unsigned queue_count;
+	uint16_t queue_size; /* of each, offered: a power of 2, at most VIRTQ_SIZE_MAX */
+};
+
+struct virtio_device {
+	const struct virtio_type *type;
+	const struct gmem *mem;
+	struct loop *loop;
+	uint64_t offered;  /* features */
+	uint64_t features; /* accepted by the driver; constant from start() to virtio_stopped() */
+	unsigned queue_count;
+	struct virtio_queue *queue;
+	struct device base; /* reset() waits for the loop, or is the loop */
+
+	pthread_mutex_t lock;              /* guards what follows; transport regions use it */
+	uint8_t config[VIRTIO_CONFIG_MAX]; /* little-endian */
+	unsigned config_size;
+	uint32_t generation;    /* of config, for a transport that shows it */
+	uint64_t driver_chosen; /* features as the driver writes them, before FEATURES_OK */
+	uint8_t status;         /* what the driver wrote, and NEEDS_RESET */
+	bool resetting;         /* a reset is asked for: status reads as it was */
+	pthread_cond_t changed; /* a reset is over */
+
+	const struct virtio_transport_ops *transport;
+	void *transport_arg;
+
+	/* The loop's. */
+	struct task sync; /* makes what runs what was asked for */
+	bool started, stopping;
+};
+
+/*
+ * Clears and fills v, but for what a type then writes to config. Nothing runs before a transport
+ * has it. 0 or -errno.
+ */
+int virtio_device_init(struct virtio_device *v, const struct virtio_device_params *p);
+/* vCPUs and loops are gone. */
+void virtio_device_fini(struct virtio_device *v);
+
+/* For device types; the loop's thread. */
+void virtio_stopped(struct virtio_device *v);
+void virtio_queue_stopped(struct virtio_device *v, struct virtq *q);
+/* After a batch of virtq_push(): interrupts if the driver wants it. */
+void virtio_notify(struct virtio_device *v, struct virtq *q);
+/* Writes to the configuration and tells the driver if it changed. Any thread, no lock held. */
+void virtio_change_config(struct virtio_device *v, unsigned offset, const void *data,
+			  unsigned size);
+/* The device cannot go on until the driver resets it: section 2.1.2. why: for the log. */
+void virtio_needs_reset(struct virtio_device *v, const char *why);
+
+static inline bool virtio_has(const struct virtio_device *v, uint64_t feature)
+{
+	return (v->features & feature) == feature;
+}
+
+/*
+ * For transports; device lock held unless said. Attached before a vCPU runs.
+ */
+void virtio_attach(struct virtio_device *v, const struct virtio_transport_ops *ops, void *arg);
+uint8_t virtio_status(struct virtio_device *v);
+/* Writing 0 asks for a reset. FEATURES_OK stays clear when the choice is not one we can do. */
+void virtio_set_status(struct virtio_device *v, uint8_t status);
+/* A legacy driver does not wait for status 0: waits for the end of a reset. Drops the lock. */
+void virtio_wait_reset(struct virtio_device *v);
+void virtio_enable_queue(struct virtio_device *v, unsigned queue);
+void virtio_reset_queue(struct virtio_device *v, unsigned queue); /* section 2.6.1 */
+/* A doorbell that was not taken by the kernel. Lock held or not. */
+void virtio_kick(struct virtio_device *v, unsigned queue);
+
+#endif
