@@ -124,16 +124,26 @@ static void push_in_order(struct virtq *q, const struct virtq_chain *c, uint32_t
 	}
 }
 
-void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
+void virtq_push_all(struct virtq *q, const struct virtq_chain *c, const uint32_t *written,
+		    unsigned n)
 {
-	assert(written <= c->in_bytes);
+	unsigned i;
+
 	if (!q->running)
 		return;
-	assert(q->in_flight);
-	if (q->in_order)
-		push_in_order(q, c, written);
-	else
-		q->format->give(q, c->id, c->slots, written);
+	for (i = 0; i < n; i++) {
+		assert(written[i] <= c[i].in_bytes && q->in_flight);
+		if (q->in_order)
+			push_in_order(q, &c[i], written[i]);
+		else
+			q->format->give(q, c[i].id, c[i].slots, written[i]);
+	}
+	q->format->show(q);
+}
+
+void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written)
+{
+	virtq_push_all(q, c, &written, 1);
 }
 
 bool virtq_interrupt_needed(struct virtq *q)

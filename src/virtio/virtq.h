@@ -75,6 +75,9 @@ struct virtq {
 	uint16_t next_avail, next_used; /* split: free-running; packed: slot */
 	unsigned in_flight;             /* split: chains; packed: slots */
 	unsigned unsignalled;           /* in_flight's unit, since virtq_interrupt_needed() */
+	bool hidden;                    /* packed: the driver does not see the newest used ones */
+	uint16_t hidden_slot;           /* the first of them */
+	uint64_t hidden_rest;           /* what will be written there */
 	void *desc, *driver, *device;
 	uint64_t live[VIRTQ_SIZE_MAX / 64]; /* split: heads in flight */
 	uint16_t order_head, order_tail;    /* IN_ORDER: chains popped and not yet given back */
@@ -102,6 +105,10 @@ int virtq_pop(struct virtq *q, struct virtq_chain *c);
  * most in_bytes). Nothing happens when the queue has been broken or stopped.
  */
 void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written);
+
+/* Gives n chains back, of which the driver sees all or none at any time. */
+void virtq_push_all(struct virtq *q, const struct virtq_chain *c, const uint32_t *written,
+		    unsigned n);
 
 /* After a batch of virtq_push(): whether to interrupt the driver for it. */
 bool virtq_interrupt_needed(struct virtq *q);

@@ -33,7 +33,9 @@ struct virtq_format {
 	int (*available)(struct virtq *q);
 	/* Takes what is available: fills c, id and slots too. 0 or -EPROTO. */
 	int (*take)(struct virtq *q, struct virtq_chain *c);
+	/* The driver does not see what was given before show(). */
 	void (*give)(struct virtq *q, uint16_t id, uint16_t slots, uint32_t written);
+	void (*show)(struct virtq *q);
 	void (*set_kicks)(struct virtq *q, bool on);
 	/* Whether the driver asked for an interrupt with one of the last `count`. */
 	bool (*wants_interrupt)(const struct virtq *q, unsigned count);

@@ -6,7 +6,8 @@
  * descriptor is available when its AVAIL bit is as our wrap counter and its USED bit is not; it is
  * used when both are (2.8.1). A chain lies in consecutive slots, its buffer id in the last of them;
  * one used descriptor answers for all its slots. Length, id and flags are one 64-bit word, so one
- * release store makes a chain used.
+ * release store makes a chain used. The driver looks at used descriptors in their order, so of
+ * several the first is written last, and then all are there (2.8.6).
  *
  * The driver area and the device area each hold an event suppression structure: 15 bits of offset,
  * the wrap counter, 2 bits of what is wanted (2.8.14); it is one 32-bit word and read at once.
@@ -101,13 +102,29 @@ static void packed_give(struct virtq *q, uint16_t id, uint16_t slots, uint32_t w
 {
 	struct ring_desc *ring = q->desc;
 	unsigned flags = (q->used_wrap ? FLAG_AVAIL | FLAG_USED : 0) | (written ? DESC_WRITE : 0);
+	uint64_t rest = (uint64_t)flags << 48 | (uint64_t)id << 32 | written;
 
 	assert(q->in_flight >= slots);
 	q->in_flight -= slots;
 	q->unsignalled += slots;
-	ring_store(&ring[q->next_used].rest, (uint64_t)flags << 48 | (uint64_t)id << 32 | written,
-		   memory_order_release); /* 2 */
+	if (q->hidden) {
+		ring_store(&ring[q->next_used].rest, rest, memory_order_relaxed);
+	} else {
+		q->hidden = true;
+		q->hidden_slot = q->next_used;
+		q->hidden_rest = rest;
+	}
 	advance(q, &q->next_used, &q->used_wrap, slots);
+}
+
+static void packed_show(struct virtq *q)
+{
+	struct ring_desc *ring = q->desc;
+
+	if (!q->hidden)
+		return;
+	q->hidden = false;
+	ring_store(&ring[q->hidden_slot].rest, q->hidden_rest, memory_order_release); /* 2 */
 }
 
 /* With EVENT_IDX, asking for nothing is leaving the stated place behind. */
@@ -150,6 +167,7 @@ const struct virtq_format virtq_packed = {
     .available = packed_available,
     .take = packed_take,
     .give = packed_give,
+    .show = packed_show,
     .set_kicks = packed_set_kicks,
     .wants_interrupt = packed_wants_interrupt,
 };

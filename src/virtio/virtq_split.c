@@ -126,7 +126,6 @@ static int split_take(struct virtq *q, struct virtq_chain *c)
 
 static void split_give(struct virtq *q, uint16_t id, uint16_t slots, uint32_t written)
 {
-	ring16 *used = q->device;
 	ring32 *element = (ring32 *)q->device + 1 + 2 * (size_t)(q->next_used & (q->size - 1));
 
 	assert(q->live[id / 64] >> id % 64 & 1);
@@ -136,6 +135,12 @@ static void split_give(struct virtq *q, uint16_t id, uint16_t slots, uint32_t wr
 	ring_store(&element[0], id, memory_order_relaxed);
 	ring_store(&element[1], written, memory_order_relaxed);
 	q->next_used++;
+}
+
+static void split_show(struct virtq *q)
+{
+	ring16 *used = q->device;
+
 	ring_store(&used[RING_IDX], q->next_used, memory_order_release); /* 2 */
 }
 
@@ -175,6 +180,7 @@ const struct virtq_format virtq_split = {
     .available = split_available,
     .take = split_take,
     .give = split_give,
+    .show = split_show,
     .set_kicks = split_set_kicks,
     .wants_interrupt = split_wants_interrupt,
 };
