@@ -10,6 +10,7 @@
 #ifndef LODGE_CONFIG_H
 #define LODGE_CONFIG_H
 
+#include <lodge/config_devices.h>
 #include <lodge/log.h>
 #include <lodge/status.h>
 #include <stdbool.h>
@@ -72,6 +73,10 @@ struct config {
 	const char *initrd[CONFIG_INITRDS_MAX];
 	unsigned initrd_count;
 	const char *append; /* joined by spaces; never NULL */
+	struct config_disk disk[CONFIG_DISKS_MAX];
+	unsigned disk_count;
+	struct config_net net[CONFIG_NETS_MAX];
+	unsigned net_count;
 	struct config_serial serial[CONFIG_SERIAL_MAX];
 	uint64_t timeout_ns; /* 0: none */
 	enum until_kind until;

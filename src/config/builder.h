@@ -8,6 +8,7 @@
 struct config_builder {
 	struct config *c;
 	unsigned serial_count; /* given so far */
+	bool net_given;        /* --net, also none */
 	char *append;          /* room for all of argv; NULL until the first --append */
 	size_t append_used;    /* bytes, without the NUL */
 	size_t append_room;    /* bytes that all of argv can need, with the NUL */
@@ -33,7 +34,7 @@ option_set_fn set_report, set_dry_run, set_verbose, set_help, set_later;
 typedef void option_get_fn(const struct config *c, struct option_values *out);
 option_get_fn get_cpus, get_memory, get_machine, get_cpu, get_hyperv, get_tpr_patch;
 option_get_fn get_kernel, get_initrd, get_append;
-option_get_fn get_none, get_serial;
+option_get_fn get_none, get_disk, get_net, get_serial;
 option_get_fn get_timeout, get_until, get_on, get_exit_port;
 option_get_fn get_report;
 

@@ -6,15 +6,10 @@
  * Backing files go by their suffix alone; backing= may repeat, nearest first.
  */
 #include "config/disk.h"
+#include "config/words.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-
-struct word {
-	const char *text;
-	int value;
-};
 
 static const struct word formats[] = {
     {"raw", BLOCK_FORMAT_RAW}, {"qcow2", BLOCK_FORMAT_QCOW2}, {NULL, 0}};
@@ -39,30 +34,6 @@ static int refuse_disk(struct refusal *why, const char *given, const char *wante
 {
 	return refuse(why, STATUS_USAGE, NULL, NULL, "--disk: '%.60s' is not valid; %s", given,
 		      wanted);
-}
-
-/* The value of text among words, or -1. */
-static int find(const struct word *words, const char *text)
-{
-	for (; words->text; words++) {
-		if (strcmp(words->text, text) == 0)
-			return words->value;
-	}
-	return -1;
-}
-
-/* Cuts the next item off *rest, which becomes NULL after the last. Doubled commas become one. */
-static char *next_item(char **rest)
-{
-	char *item = *rest, *to = item, *from = item;
-
-	while (*from && (*from != ',' || from[1] == ',')) {
-		from += *from == ',';
-		*to++ = *from++;
-	}
-	*rest = *from ? from + 1 : NULL;
-	*to = '\0';
-	return item;
 }
 
 static enum block_format format_of(const char *path)
@@ -135,7 +106,7 @@ static int set_key(struct config_disk *d, const char *key, const char *value, st
 	for (unsigned i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
 		if (strcmp(key, choices[i].key) != 0)
 			continue;
-		found = find(choices[i].words, value);
+		found = words_find(choices[i].words, value);
 		if (found < 0)
 			return refuse_disk(why, value, choices[i].wanted);
 		if (choices[i].words == formats) {
@@ -171,12 +142,12 @@ static int parse(char *rest, const char *text, struct config_disk *d, struct ref
 {
 	char *item, *value;
 
-	d->params.image.path = next_item(&rest);
+	d->params.image.path = words_next(&rest);
 	if (!*d->params.image.path)
 		return refuse_disk(why, text, "give FILE[,KEY=VALUE...]");
 	d->params.image.format = format_of(d->params.image.path);
 	while (rest) {
-		item = next_item(&rest);
+		item = words_next(&rest);
 		value = strchr(item, '=');
 		if (value)
 			*value++ = '\0';
@@ -188,17 +159,10 @@ static int parse(char *rest, const char *text, struct config_disk *d, struct ref
 
 int config_parse_disk(const char *text, struct config_disk *d, struct refusal *why)
 {
-	*d = (struct config_disk){.params.on_enospc = BLOCK_PAUSE, .text = strdup(text)};
-	if (!d->text)
-		return refuse_errno(why, ENOMEM, NULL, NULL, "--disk");
-	if (parse(d->text, text, d, why) == 0)
-		return 0;
-	config_free_disk(d);
-	return -1;
-}
+	char *kept = config_keep_text(text);
 
-void config_free_disk(struct config_disk *d)
-{
-	free(d->text);
-	d->text = NULL;
+	*d = (struct config_disk){.params.on_enospc = BLOCK_PAUSE, .spec = text};
+	if (!kept)
+		return refuse_errno(why, ENOMEM, NULL, NULL, "--disk");
+	return parse(kept, text, d, why);
 }

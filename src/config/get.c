@@ -75,6 +75,20 @@ void get_none(const struct config *c, struct option_values *out)
 	give(out, "none");
 }
 
+void get_disk(const struct config *c, struct option_values *out)
+{
+	for (unsigned i = 0; i < c->disk_count; i++)
+		give(out, c->disk[i].spec);
+}
+
+void get_net(const struct config *c, struct option_values *out)
+{
+	for (unsigned i = 0; i < c->net_count; i++)
+		give(out, c->net[i].spec);
+	if (!c->net_count)
+		give(out, "none");
+}
+
 void get_serial(const struct config *c, struct option_values *out)
 {
 	unsigned i;

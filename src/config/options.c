@@ -56,14 +56,22 @@ const struct option_spec options[] = {
 
 	/* Devices. */
 	{.name = "disk", .letter = 'd', .argument = "FILE[,KEY=VALUE...]", .repeats = true,
-	 .group = GROUP_DEVICES, .help = "Disk image", .completion = COMPLETE_FILE,
-	 .state = OPTION_LATER, .limit = NOT_HERE "; boot from an --initrd", .set = set_disk},
+	 .group = GROUP_DEVICES,
+	 .help = "Disk image. Keys: format=raw|qcow2 backing=FILE bus=virtio ro ephemeral "
+		 "cache=writeback|none|writethrough|directsync|unsafe "
+		 "aio=auto|io_uring|libaio|threads serial=TEXT",
+	 .key = "disk", .completion = COMPLETE_FILE, PARTLY("only bus=virtio"),
+	 .set = set_disk, .get = get_disk},
 	{.name = "cdrom", .argument = "FILE", .group = GROUP_DEVICES, .help = "ISO image",
 	 .completion = COMPLETE_FILE, LATER(NOT_HERE)},
 	{.name = "net", .letter = 'n', .argument = "user|tap|passt|none[,KEY=VALUE...]",
-	 .repeats = true, .group = GROUP_DEVICES, .help = "Network card", .fallback = "none",
-	 .key = "net", .completion = COMPLETE_WORDS, .words = "none",
-	 PARTLY("only none"), .set = set_net, .get = get_none},
+	 .repeats = true, .group = GROUP_DEVICES,
+	 .help = "Network adapter and what is behind it. Keys: model=virtio mac=ADDRESS; of user "
+		 "fwd=[tcp:|udp:]HOSTPORT:GUESTPORT, which may repeat; of tap ifname= or fd=, "
+		 "queues=; of passt path=",
+	 .fallback = "none", .key = "net", .completion = COMPLETE_WORDS,
+	 .words = "user tap passt none", PARTLY("only model=virtio"),
+	 .set = set_net, .get = get_net},
 	{.name = "share", .argument = "DIR[,tag=NAME][,ro]", .repeats = true,
 	 .group = GROUP_DEVICES, .help = "Host folder that the guest sees",
 	 .completion = COMPLETE_DIR, LATER(NOT_HERE)},

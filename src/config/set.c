@@ -8,11 +8,12 @@
  */
 #include "config/builder.h"
 #include "config/disk.h"
+#include "config/net.h"
 #include "config/value.h"
+#include "config/words.h"
 
 #include <errno.h>
 #include <lodge/clock.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define GIVEN             "'%.60s'"
@@ -43,16 +44,43 @@ int set_later(struct config_builder *b, const struct option_spec *o, const char 
 	return refuse(why, STATUS_USAGE, NULL, NULL, "--%s: %s", o->name, o->limit);
 }
 
-/* What is wrong in the value is said before that disks are not in this version. */
 int set_disk(struct config_builder *b, const struct option_spec *o, const char *value,
 	     struct refusal *why)
 {
-	struct config_disk disk;
+	struct config *c = b->c;
+	struct config_disk *d = &c->disk[c->disk_count];
 
-	if (config_parse_disk(value, &disk, why))
+	if (c->disk_count == CONFIG_DISKS_MAX)
+		return refuse_value(o, value, "at most 16 disks can be given", why);
+	if (config_parse_disk(value, d, why))
 		return -1;
-	config_free_disk(&disk);
-	return set_later(b, o, value, why);
+	if (d->bus != DISK_BUS_DEFAULT && d->bus != DISK_BUS_VIRTIO)
+		return refuse_later(o, value, why);
+	c->disk_count++;
+	return 0;
+}
+
+/* The first takes the default's place. */
+int set_net(struct config_builder *b, const struct option_spec *o, const char *value,
+	    struct refusal *why)
+{
+	struct config *c = b->c;
+	struct config_net *n;
+
+	if (!b->net_given)
+		c->net_count = 0;
+	if (c->net_count == CONFIG_NETS_MAX)
+		return refuse_value(o, value, "at most 8 network adapters can be given", why);
+	n = &c->net[c->net_count];
+	if (config_parse_net(value, c->net_count, n, why))
+		return -1;
+	if (b->net_given && (n->params.kind == NET_NONE || !c->net_count))
+		return refuse_value(o, value, "none goes with no other", why);
+	if (n->model != NET_MODEL_DEFAULT && n->model != NET_MODEL_VIRTIO)
+		return refuse_later(o, value, why);
+	b->net_given = true;
+	c->net_count += n->params.kind != NET_NONE;
+	return 0;
 }
 
 int set_cpus(struct config_builder *b, const struct option_spec *o, const char *value,
@@ -169,22 +197,6 @@ int set_initrd(struct config_builder *b, const struct option_spec *o, const char
 	return 0;
 }
 
-/* The joined text lives as long as the process, as argv does. */
-static char *append_keep(size_t size)
-{
-	static struct kept {
-		struct kept *older;
-		char text[];
-	} * all;
-	struct kept *k = malloc(sizeof(*k) + size);
-
-	if (!k)
-		return NULL;
-	k->older = all;
-	all = k;
-	return k->text;
-}
-
 int set_append(struct config_builder *b, const struct option_spec *o, const char *value,
 	       struct refusal *why)
 {
@@ -193,7 +205,7 @@ int set_append(struct config_builder *b, const struct option_spec *o, const char
 	if (!n)
 		return 0;
 	if (!b->append) {
-		b->append = append_keep(b->append_room);
+		b->append = config_keep(b->append_room);
 		if (!b->append)
 			return refuse(why, STATUS_HOST, NULL, NULL, "--%s: no memory", o->name);
 	}
@@ -210,13 +222,6 @@ static int set_only_none(const struct option_spec *o, const char *value, struct 
 	if (!*value)
 		return refuse_value(o, value, "give none", why);
 	return strcmp(value, "none") == 0 ? 0 : refuse_later(o, value, why);
-}
-
-int set_net(struct config_builder *b, const struct option_spec *o, const char *value,
-	    struct refusal *why)
-{
-	(void)b;
-	return set_only_none(o, value, why);
 }
 
 int set_display(struct config_builder *b, const struct option_spec *o, const char *value,

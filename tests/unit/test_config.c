@@ -171,11 +171,15 @@ static const struct bad bad_rows[] = {
     {{"--cpu", "hostx"}, "--cpu: 'hostx' is not in this version", NULL},
     {{"--cpu", "EPYC"}, "--cpu: 'EPYC' is not in this version", NULL},
     /* What is known but not built: by name, never without a word. */
-    {{"-d", "a.img"}, "--disk: not in this version", LODGE_VERSION},
-    {{"--disk=a.img,format=raw"}, "--disk: not in this version", NULL},
+    {{"-kx", "-d", "a.img"}, "--disk: not in this version", LODGE_VERSION},
+    {{"-d", "a.img,bus=ide"}, "--disk: 'a.img,bus=ide' is not in this version", "bus=virtio"},
+    {{"-d", "a.img,bus=nvme"}, "--disk: 'a.img,bus=nvme' is not in this version", NULL},
     {{"--cdrom", "a.iso"}, "--cdrom: not in this version", NULL},
-    {{"-n", "user"}, "--net: 'user' is not in this version", "none"},
-    {{"-n", "tap,ifname=t"}, "--net: 'tap,ifname=t' is not in this version", NULL},
+    {{"-kx", "-n", "user"}, "--net: 'user' is not in this version", "none"},
+    {{"-n", "user,model=e1000"}, "--net: 'user,model=e1000' is not in this version", "virtio"},
+    {{"-n", "none", "-n", "none"}, "--net: 'none' is not valid; none goes with no other", NULL},
+    {{"-n", "none", "-n", "user"}, "--net: 'user' is not valid; none goes with no other", NULL},
+    {{"-n", "user", "-n", "none"}, "--net: 'none' is not valid; none goes with no other", NULL},
     {{"--share", "/tmp"}, "--share: not in this version", NULL},
     {{"-f", "bios"}, "--firmware: not in this version", NULL},
     {{"--firmware=uefi"}, "--firmware: not in this version", NULL},
@@ -240,8 +244,8 @@ struct good {
 static const struct good good_rows[] = {
     {{NULL},
      "cpus: 1\nmemory: 512M\nmachine: pc\ncpu: host\nhyperv: false\n"
-     "tpr-patch: auto\nkernel: x\ninitrd: []\nappend: \"\"\nnet: none\nserial:\n"
-     "  - stdio\ndisplay: none\ncontrol: none\non:\n  - poweroff=exit\n"
+     "tpr-patch: auto\nkernel: x\ninitrd: []\nappend: \"\"\ndisk: []\nnet:\n  - none\n"
+     "serial:\n  - stdio\ndisplay: none\ncontrol: none\non:\n  - poweroff=exit\n"
      "  - reboot=reset\n  - panic=exit\n  - triple-fault=exit\n"},
     {{"-c", "255"}, "cpus: 255\n"},
     {{"-c2"}, "cpus: 2\n"},
@@ -286,7 +290,7 @@ static const struct good good_rows[] = {
     {{"--cpu", "host,+x2apic,-avx512f"}, "cpu: \"host,+x2apic,-avx512f\"\n"},
     {{"--tpr-patch", "off"}, "tpr-patch: \"off\"\n"},
     {{"--tpr-patch", "on"}, "tpr-patch: \"on\"\n"},
-    {{"--net", "none", "--display=none", "--control", "none"}, "net: none\n"},
+    {{"--net", "none", "--display=none", "--control", "none"}, "net:\n  - none\n"},
     {{"--hyperv", "off", "--machine", "pc"}, "hyperv: false\n"},
     {{"--report", "out/dir"}, "report: out/dir\n"},
     {{"-k", "k", "--"}, "kernel: k\n"},
@@ -346,6 +350,39 @@ static void test_values_reach_the_configuration(void **state)
 	assert_int_equal(c.exit_port, 0xf4);
 	assert_int_equal(c.memory, 512ull << 20);
 	assert_string_equal(c.append, "");
+}
+
+static void test_devices_add_up(void **state)
+{
+	static const char *argv[2 * (CONFIG_DISKS_MAX + 1)];
+	const char *const mixed[] = {"-d", "a,,b.qcow2,ro", "-da", "-n", "user,fwd=1:2", "-nuser"};
+	struct refusal why = {0};
+	struct config c;
+
+	(void)state;
+	assert_int_equal(config_parse(6, mixed, &c, &why), 0);
+	assert_int_equal(c.disk_count, 2);
+	assert_string_equal(c.disk[0].params.image.path, "a,b.qcow2");
+	assert_string_equal(c.disk[0].spec, "a,,b.qcow2,ro");
+	assert_string_equal(c.disk[1].params.image.path, "a");
+	assert_int_equal(c.net_count, 2);
+	assert_int_equal(c.net[0].params.forward_count, 1);
+	assert_int_equal(c.net[1].params.mac[5], 1);
+	for (unsigned i = 0; i <= CONFIG_DISKS_MAX; i++) {
+		argv[2 * i] = "-d";
+		argv[2 * i + 1] = "a";
+	}
+	assert_int_equal(config_parse(2 * CONFIG_DISKS_MAX, argv, &c, &why), 0);
+	assert_int_equal(config_parse(2 * CONFIG_DISKS_MAX + 2, argv, &c, &why), -1);
+	assert_non_null(strstr(why.text, "at most 16 disks"));
+	memset(&why, 0, sizeof(why));
+	for (unsigned i = 0; i <= CONFIG_NETS_MAX; i++) {
+		argv[2 * i] = "-n";
+		argv[2 * i + 1] = "user";
+	}
+	assert_int_equal(config_parse(2 * CONFIG_NETS_MAX, argv, &c, &why), 0);
+	assert_int_equal(config_parse(2 * CONFIG_NETS_MAX + 2, argv, &c, &why), -1);
+	assert_non_null(strstr(why.text, "at most 8 network adapters"));
 }
 
 static void test_help_stops_parsing(void **state)
@@ -484,6 +521,7 @@ int main(void)
 	    cmocka_unit_test(test_bad_command_lines),
 	    cmocka_unit_test(test_good_command_lines),
 	    cmocka_unit_test(test_values_reach_the_configuration),
+	    cmocka_unit_test(test_devices_add_up),
 	    cmocka_unit_test(test_help_stops_parsing),
 	    cmocka_unit_test(test_ten_thousand_options),
 	    cmocka_unit_test(test_append_is_never_cut),

@@ -35,7 +35,6 @@ static void has_defaults(void **state)
 	assert_int_equal(d.params.on_eio, BLOCK_REPORT);
 	assert_int_equal(d.bus, DISK_BUS_DEFAULT);
 	assert_string_equal(d.serial, "");
-	config_free_disk(&d);
 }
 
 static void takes_every_key(void **state)
@@ -58,11 +57,9 @@ static void takes_every_key(void **state)
 	assert_int_equal(d.params.cache, BLOCK_CACHE_DIRECTSYNC);
 	assert_int_equal(d.params.aio, BLOCK_AIO_LIBAIO);
 	assert_string_equal(d.serial, "S 1,2");
-	config_free_disk(&d);
 	parse("disk.qcow2,format=raw,ro", &d);
 	assert_int_equal(d.params.image.format, BLOCK_FORMAT_RAW);
 	assert_true(d.params.image.format_stated && d.params.read_only);
-	config_free_disk(&d);
 }
 
 static void refuses_what_it_does_not_know(void **state)
