@@ -7,8 +7,11 @@
  * its checksum. Neither side queues without bound: a packet that the other side has no room for
  * stays where it is, and it is told when there is room.
  *
+ * The adapter is never called from within a call of its own: it may call any function here from
+ * its callbacks, and keeps no lock for them.
+ *
  * A packet's content may be guest memory, which the guest may change at any time: a backend copies
- * what it decides on.
+ * what it decides on. The header is the adapter's copy.
  */
 #ifndef LODGE_NET_H
 #define LODGE_NET_H
@@ -16,16 +19,18 @@
 #include <lodge/loop.h>
 #include <lodge/status.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
 #define NET_FRAME_MAX    65550u /* bytes of an Ethernet frame: 64 KiB of IP and its header */
+#define NET_FRAME_MIN    14u    /* shorter ones are dropped */
 #define NET_MTU_DEFAULT  1500u
 #define NET_FORWARDS_MAX 32u
 #define NET_QUEUES_MAX   32u /* pairs */
 #define NET_IOV_MAX      (64u + 2u)
 
-/* As virtio's struct virtio_net_hdr with num_buffers, section 5.1.6, which is also Linux's. */
+/* virtio's struct virtio_net_hdr with num_buffers, section 5.1.6, which is Linux's too. */
 struct net_header {
 	uint8_t flags;    /* NET_NEEDS_CSUM, NET_DATA_VALID */
 	uint8_t gso_type; /* NET_GSO_* */
@@ -51,7 +56,7 @@ struct net_header {
 
 struct net;
 
-enum net_kind { NET_NONE, NET_USER, NET_TAP, NET_PASST, NET_NULL };
+enum net_kind { NET_NONE, NET_USER, NET_TAP, NET_PASST, NET_NULL, NET_DGRAM };
 
 struct net_forward {
 	bool udp;
@@ -60,14 +65,21 @@ struct net_forward {
 };
 
 struct net_params {
-	enum net_kind kind;
-	const char *ifname;     /* tap */
-	const char *path;       /* passt: its socket */
-	int fd[NET_QUEUES_MAX]; /* tap: passed descriptors, instead of ifname; taken over */
+	enum net_kind kind; /* not NET_NONE: that is no adapter */
+	const char *ifname; /* tap: an interface that is there */
+	const char *path;   /* passt: its socket; dgram: our own, which is made */
+	const char *peer;   /* dgram: the other side's, which may come and go */
+	/* Instead of ifname, or of path: tap, one for each queue; passt, one. Taken over. */
+	int fd[NET_QUEUES_MAX];
 	unsigned fd_count;
 	struct net_forward forward[NET_FORWARDS_MAX]; /* user */
 	unsigned forward_count;
-	unsigned queues; /* pairs that the adapter has; a backend may use fewer */
+	/*
+	 * user: nobody asked for it, so it costs nothing until the guest sends, and without
+	 * libslirp the link goes down then, instead of a refusal now.
+	 */
+	bool by_default;
+	unsigned queues; /* pairs that the adapter has, at least 1; a backend may use fewer */
 	uint8_t mac[6];  /* of the guest */
 };
 
@@ -87,7 +99,10 @@ struct net_client {
 	void *arg;
 };
 
-/* 0, or -1 with *why. */
+/*
+ * 0, or -1 with *why: 64 what p says makes no sense, 69 an interface, a socket, a library or a host
+ * port is not to be had, 73 our socket cannot be made, 77. Passed descriptors are closed then too.
+ */
 int net_open(const struct net_params *p, struct loop *l, struct net **out, struct refusal *why);
 /* The loop does not run. NULL: nothing. */
 void net_close(struct net *n);
@@ -96,8 +111,10 @@ void net_close(struct net *n);
 void net_connect(struct net *n, const struct net_client *c);
 
 unsigned net_queues(const struct net *n);
-/* Of packets to net_send(), and of those that receive() may be given after net_set_offloads(). */
+/* Of packets to net_send(); constant. */
 unsigned net_offloads(const struct net *n);
+/* Of packets to receive(): what it can do, and what the guest wants of it, at first nothing. */
+unsigned net_receive_offloads(const struct net *n);
 void net_set_offloads(struct net *n, unsigned offloads);
 bool net_link(const struct net *n);
 
@@ -109,12 +126,18 @@ void net_receive_ready(struct net *n, unsigned queue);
 void net_receive_stop(struct net *n, unsigned queue);
 
 /*
- * A packet of the guest. True: it is sent or dropped, and the memory is the caller's again. False:
- * no room; send_ready() says when.
+ * A packet of the guest, count at most NET_IOV_MAX. True: it is sent, or dropped as wrong or as a
+ * network may, and the memory is the caller's again. False: no room; send_ready() says when.
  */
 bool net_send(struct net *n, unsigned queue, const struct net_header *h, const struct iovec *frame,
 	      unsigned count);
 /* The end of a batch of net_send(). */
 void net_flush(struct net *n, unsigned queue);
+
+/*
+ * Whether what a packet's header says lies within its frame of size bytes and goes together.
+ * net_send() drops what is not so.
+ */
+bool net_header_valid(const struct net_header *h, size_t size);
 
 #endif

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Network backends: which is which, and what all of them need checked.
+ *
+ * Theory of operation: the adapter's packets come from a guest. What is no Ethernet frame, or has a
+ * header that contradicts itself or asks for what the backend cannot do, is dropped here, and a
+ * backend sees a header of which every field is either checked or 0. Packets for the guest come
+ * from peers, who may be hostile too; the adapter looks at their size only.
+ */
+#include "net/backend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <lodge/log.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct net_backend *const backends[] = {
+    [NET_NULL] = &net_null,
+};
+
+#define KINDS (sizeof(backends) / sizeof(backends[0]))
+
+static int net_create(const struct net_params *p, struct loop *l, struct net **out,
+		      struct refusal *why)
+{
+	struct net *n;
+
+	if ((unsigned)p->kind >= KINDS || !backends[p->kind])
+		return refuse(why, STATUS_USAGE, "net", NULL, "there is no such backend");
+	if (p->queues < 1 || p->queues > NET_QUEUES_MAX)
+		return refuse(why, STATUS_USAGE, "net", "queues", "1 to %u pairs are possible",
+			      NET_QUEUES_MAX);
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return refuse_errno(why, ENOMEM, "net", NULL, NULL);
+	n->backend = backends[p->kind];
+	n->loop = l;
+	n->pairs = 1;
+	if (n->backend->open(n, p, why)) {
+		free(n);
+		return -1;
+	}
+	*out = n;
+	return 0;
+}
+
+int net_open(const struct net_params *p, struct loop *l, struct net **out, struct refusal *why)
+{
+	unsigned i;
+
+	if (!net_create(p, l, out, why))
+		return 0;
+	for (i = 0; i < p->fd_count; i++)
+		close(p->fd[i]);
+	return -1;
+}
+
+void net_close(struct net *n)
+{
+	if (!n)
+		return;
+	n->backend->close(n);
+	free(n);
+}
+
+void net_connect(struct net *n, const struct net_client *c)
+{
+	n->client = *c;
+}
+
+unsigned net_queues(const struct net *n)
+{
+	return n->queues;
+}
+
+unsigned net_offloads(const struct net *n)
+{
+	return n->send_offloads;
+}
+
+unsigned net_receive_offloads(const struct net *n)
+{
+	return n->receive_offloads;
+}
+
+bool net_link(const struct net *n)
+{
+	return n->link;
+}
+
+void net_set_offloads(struct net *n, unsigned offloads)
+{
+	n->offloads = offloads & n->receive_offloads;
+	if (n->backend->offloads_changed)
+		n->backend->offloads_changed(n);
+}
+
+void net_set_queues(struct net *n, unsigned pairs)
+{
+	assert(pairs >= 1 && pairs <= n->queues);
+	n->pairs = pairs;
+	if (n->backend->pairs_changed)
+		n->backend->pairs_changed(n);
+}
+
+static void set_ready(struct net *n, unsigned queue, bool ready)
+{
+	assert(queue < n->queues);
+	if (n->ready[queue] == ready)
+		return;
+	n->ready[queue] = ready;
+	if (n->backend->ready_changed)
+		n->backend->ready_changed(n, queue);
+}
+
+void net_receive_ready(struct net *n, unsigned queue)
+{
+	set_ready(n, queue, true);
+}
+
+void net_receive_stop(struct net *n, unsigned queue)
+{
+	set_ready(n, queue, false);
+}
+
+/* --- packets of the guest --- */
+
+bool net_header_valid(const struct net_header *h, size_t size)
+{
+	const unsigned type = h->gso_type & ~NET_GSO_ECN;
+	const bool tcp = type == NET_GSO_TCPV4 || type == NET_GSO_TCPV6;
+
+	if ((h->flags & NET_NEEDS_CSUM) &&
+	    (uint32_t)h->checksum_start + h->checksum_offset + 2u > size)
+		return false;
+	if (h->gso_type == NET_GSO_NONE)
+		return true;
+	if (!tcp && (h->gso_type & NET_GSO_ECN))
+		return false;
+	return (tcp || type == NET_GSO_UDP || type == NET_GSO_UDP_L4) && h->gso_size &&
+	       h->header_size <= size && (h->flags & NET_NEEDS_CSUM);
+}
+
+/* The offloads that a valid header asks for. */
+static unsigned asked_for(const struct net_header *h)
+{
+	unsigned asked = h->flags & NET_NEEDS_CSUM ? NET_OFFLOAD_CSUM : 0;
+
+	if (h->gso_type & NET_GSO_ECN)
+		asked |= NET_OFFLOAD_ECN;
+	switch (h->gso_type & ~NET_GSO_ECN) {
+	case NET_GSO_NONE:
+		return asked;
+	case NET_GSO_TCPV4:
+		return asked | NET_OFFLOAD_TSO4;
+	case NET_GSO_TCPV6:
+		return asked | NET_OFFLOAD_TSO6;
+	case NET_GSO_UDP_L4:
+		return asked | NET_OFFLOAD_USO;
+	default: /* fragments of UDP, which nobody here makes */
+		return ~0u;
+	}
+}
+
+static struct net_header normalized(const struct net_header *h)
+{
+	struct net_header clean = {0};
+
+	if (h->flags & NET_NEEDS_CSUM) {
+		clean.flags = NET_NEEDS_CSUM;
+		clean.checksum_start = h->checksum_start;
+		clean.checksum_offset = h->checksum_offset;
+	}
+	if (h->gso_type != NET_GSO_NONE) {
+		clean.gso_type = h->gso_type;
+		clean.gso_size = h->gso_size;
+		clean.header_size = h->header_size;
+	}
+	return clean;
+}
+
+bool net_send(struct net *n, unsigned queue, const struct net_header *h, const struct iovec *frame,
+	      unsigned count)
+{
+	struct net_header clean;
+	size_t size = 0;
+	unsigned i;
+
+	assert(queue < n->queues && count <= NET_IOV_MAX);
+	for (i = 0; i < count && size <= NET_FRAME_MAX; i++)
+		size = frame[i].iov_len > NET_FRAME_MAX ? SIZE_MAX : size + frame[i].iov_len;
+	if (size < NET_FRAME_MIN || size > NET_FRAME_MAX || !net_header_valid(h, size) ||
+	    (asked_for(h) & ~n->send_offloads)) {
+		log_guest(LOG_DEBUG,
+			  "net: a packet of the guest is dropped: %zu bytes, flags %#x, "
+			  "segments %#x of %u",
+			  size, h->flags, h->gso_type, h->gso_size);
+		return true;
+	}
+	clean = normalized(h);
+	return n->backend->send(n, queue, &clean, frame, count, size);
+}
+
+void net_flush(struct net *n, unsigned queue)
+{
+	assert(queue < n->queues);
+	if (n->backend->flush)
+		n->backend->flush(n, queue);
+}
+
+/* --- for backends --- */
+
+bool net_deliver(struct net *n, unsigned queue, const struct net_header *h, void *frame,
+		 size_t size)
+{
+	const struct iovec iov = {frame, size};
+
+	if (size < NET_FRAME_MIN || size > NET_FRAME_MAX)
+		return true;
+	if (!n->ready[queue] || !n->client.receive)
+		return false;
+	if (n->client.receive(n->client.arg, queue, h, &iov, 1))
+		return true;
+	n->ready[queue] = false;
+	return false;
+}
+
+void net_delivered(struct net *n, unsigned queue)
+{
+	if (n->client.received)
+		n->client.received(n->client.arg, queue);
+}
+
+void net_send_ready(struct net *n, unsigned queue)
+{
+	if (n->client.send_ready)
+		n->client.send_ready(n->client.arg, queue);
+}
+
+void net_change_link(struct net *n, bool up)
+{
+	if (n->link == up)
+		return;
+	n->link = up;
+	if (n->client.link_changed)
+		n->client.link_changed(n->client.arg, up);
+}
+
+size_t net_gather(void *to, size_t size, const struct iovec *frame, unsigned count)
+{
+	size_t done = 0, part;
+	unsigned i;
+
+	for (i = 0; i < count && done < size; i++) {
+		part = frame[i].iov_len < size - done ? frame[i].iov_len : size - done;
+		memcpy((uint8_t *)to + done, frame[i].iov_base, part);
+		done += part;
+	}
+	return done;
+}
+
+/* RFC 1071, over big-endian words; what is carried past 16 bits is folded at the end. */
+static uint16_t internet_checksum(const uint8_t *p, size_t size)
+{
+	uint64_t sum = 0;
+	uint32_t word;
+
+	for (; size >= 4; p += 4, size -= 4) {
+		memcpy(&word, p, 4);
+		sum += word;
+	}
+	word = 0;
+	memcpy(&word, p, size);
+	sum += word;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+void net_complete_checksum(uint8_t *frame, size_t size, const struct net_header *h)
+{
+	uint16_t sum;
+
+	if (!(h->flags & NET_NEEDS_CSUM))
+		return;
+	sum = internet_checksum(frame + h->checksum_start, size - h->checksum_start);
+	if (!sum) /* to UDP, 0 says that there is none; elsewhere both mean the same */
+		sum = 0xffff;
+	memcpy(frame + h->checksum_start + h->checksum_offset, &sum, sizeof(sum));
+}
+
+int net_unix_address(struct sockaddr_un *a, const char *what, const char *path, struct refusal *why)
+{
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	if (!path || !path[0] || strlen(path) >= sizeof(a->sun_path))
+		return refuse(why, STATUS_USAGE, what, path, "a socket's path has 1 to %zu bytes",
+			      sizeof(a->sun_path) - 1);
+	memcpy(a->sun_path, path, strlen(path));
+	return 0;
+}
