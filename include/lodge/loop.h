@@ -22,7 +22,7 @@ struct loop;
 
 struct watch {
 	int fd;
-	uint32_t events; /* EPOLLIN, EPOLLOUT; level triggered */
+	uint32_t events; /* EPOLLIN, EPOLLOUT; level triggered, or with EPOLLET */
 	void (*fn)(struct watch *w, uint32_t revents);
 	uint32_t slot; /* 0 while not watched; owned by the loop */
 };
@@ -48,6 +48,10 @@ int loop_create(struct clock *clock, struct loop **out);
 void loop_destroy(struct loop *l); /* nothing may be watched any more; not on the loop thread */
 
 struct clock *loop_clock(struct loop *l);
+
+/* Whether the caller may do what belongs on the loop's thread: it is that thread, or there is none.
+ */
+bool loop_is_here(struct loop *l);
 
 /*
  * fd, events and fn are set by the caller, the rest is 0. With events 0 nothing is reported, not

@@ -119,9 +119,20 @@ static void wake_before(struct loop *l, uint64_t due_ns)
 	wake_always(l);
 }
 
-static void assert_here(struct loop *l)
+/* Lock held. */
+static bool is_here(const struct loop *l)
 {
-	assert(!l->running || pthread_equal(l->thread, pthread_self()));
+	return !l->running || pthread_equal(l->thread, pthread_self());
+}
+
+bool loop_is_here(struct loop *l)
+{
+	bool here;
+
+	pthread_mutex_lock(&l->lock);
+	here = is_here(l);
+	pthread_mutex_unlock(&l->lock);
+	return here;
 }
 
 /* --- watches --- */
@@ -212,7 +223,7 @@ void loop_unwatch(struct loop *l, struct watch *w)
 	struct slot *s;
 
 	pthread_mutex_lock(&l->lock);
-	assert_here(l);
+	assert(is_here(l));
 	if (w->slot) {
 		s = slot_of(l, w);
 		poll_slot(l, s, w->fd, 0);

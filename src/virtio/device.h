@@ -55,7 +55,8 @@ struct virtio_type {
 	void (*kicked)(struct virtio_device *v, struct virtq *q);
 	/*
 	 * Begin no more, give up what is in flight, and call virtio_stopped() once guest memory is
-	 * left alone; here, if that is so already. Queues may be popped and pushed until then.
+	 * left alone; here, if that is so already, and always if the loop is the machine's main
+	 * one. Queues may be popped and pushed until then. Answers for each stop_queue() too.
 	 */
 	void (*stop)(struct virtio_device *v);
 	/*
@@ -64,17 +65,21 @@ struct virtio_type {
 	 */
 	void (*stop_queue)(struct virtio_device *v, struct virtq *q);
 	/*
-	 * A vCPU thread, device lock held; may be NULL. The driver wrote [offset, offset + size) of
-	 * the configuration, of which v->config has the new bytes already; undo what is wrong. It
-	 * must not block; what takes long is posted to the loop.
+	 * A vCPU thread, device lock held; NULL: read-only. The driver writes size bytes at offset
+	 * of the configuration; both lie in it. Take over to v->config what is right. It must not
+	 * block; what takes long is posted to the loop.
 	 */
-	void (*config_written)(struct virtio_device *v, unsigned offset, unsigned size);
+	void (*config_write)(struct virtio_device *v, unsigned offset, const uint8_t *bytes,
+			     unsigned size);
 };
 
-/* How a transport interrupts; any thread, device lock held or not. */
+/* How a transport interrupts. */
 struct virtio_transport_ops {
-	void (*queue_interrupt)(void *arg, unsigned queue);
+	void (*queue_interrupt)(void *arg, unsigned queue); /* the loop's thread */
+	/* Any thread, device lock held. */
 	void (*config_interrupt)(void *arg);
+	/* The same: a reset is over, and no interrupt follows it. */
+	void (*was_reset)(void *arg);
 };
 
 struct virtio_queue {
@@ -82,11 +87,14 @@ struct virtio_queue {
 	/* The transport's, under the device's lock. */
 	struct virtq_place place; /* as the driver wrote it */
 	uint16_t size_max;
-	bool enabled; /* the driver asked for it */
-	bool resetting;
-	/* The device's. */
-	bool running, stopping; /* loop */
-	int kick_fd;            /* eventfd; the transport's doorbell writes to it */
+	bool enabled;            /* the driver asked for it */
+	bool resetting;          /* it shall be stopped: section 2.6.1 */
+	_Atomic uint16_t vector; /* of MSI-X; changes under the lock */
+	/* The loop's. */
+	bool running;  /* started, broken since or not */
+	bool fresh;    /* not yet kicked */
+	bool stopping; /* the type was told to */
+	int kick_fd;   /* eventfd; the transport's doorbell writes to it */
 	struct watch kick;
 	struct virtio_device *device;
 };
@@ -115,9 +123,9 @@ struct virtio_device {
 	uint8_t config[VIRTIO_CONFIG_MAX]; /* little-endian */
 	unsigned config_size;
 	uint32_t generation;    /* of config, for a transport that shows it */
-	uint64_t driver_chosen; /* features as the driver writes them, before FEATURES_OK */
-	uint8_t status;         /* what the driver wrote, and NEEDS_RESET */
-	bool resetting;         /* a reset is asked for: status reads as it was */
+	uint64_t driver_chosen; /* features as the driver writes them */
+	uint8_t status;         /* bits that the driver set, and NEEDS_RESET */
+	bool resetting;         /* a reset is asked for: status reads as it was, all else waits */
 	pthread_cond_t changed; /* a reset is over */
 
 	const struct virtio_transport_ops *transport;
@@ -129,16 +137,20 @@ struct virtio_device {
 };
 
 /*
- * Clears and fills v, but for what a type then writes to config. Nothing runs before a transport
- * has it. 0 or -errno.
+ * Clears and fills v, but for what a type then writes to config and for base.ops, whose reset is
+ * virtio_reset() and whose destroy calls virtio_device_fini(). VERSION_1 is offered without being
+ * asked for. Nothing runs before a transport has it. 0 or -errno.
  */
 int virtio_device_init(struct virtio_device *v, const struct virtio_device_params *p);
 /* vCPUs and loops are gone. */
 void virtio_device_fini(struct virtio_device *v);
 
+/* Of struct device_ops. Waits for the device's loop, or does its work if it is here. */
+void virtio_reset(struct device *base);
+
 /* For device types; the loop's thread. */
 void virtio_stopped(struct virtio_device *v);
-void virtio_queue_stopped(struct virtio_device *v, struct virtq *q);
+void virtio_queue_stopped(struct virtio_device *v, struct virtq *ring);
 /* After a batch of virtq_push(): interrupts if the driver wants it. */
 void virtio_notify(struct virtio_device *v, struct virtq *q);
 /* Writes to the configuration and tells the driver if it changed. Any thread, no lock held. */
@@ -152,15 +164,34 @@ static inline bool virtio_has(const struct virtio_device *v, uint64_t feature)
 	return (v->features & feature) == feature;
 }
 
-/*
- * For transports; device lock held unless said. Attached before a vCPU runs.
- */
+/* For transports; device lock held unless said. */
+
+/* Before a vCPU runs. */
 void virtio_attach(struct virtio_device *v, const struct virtio_transport_ops *ops, void *arg);
-uint8_t virtio_status(struct virtio_device *v);
-/* Writing 0 asks for a reset. FEATURES_OK stays clear when the choice is not one we can do. */
-void virtio_set_status(struct virtio_device *v, uint8_t status);
-/* A legacy driver does not wait for status 0: waits for the end of a reset. Drops the lock. */
+
+/* What is offered through this interface. */
+uint64_t virtio_offered(const struct virtio_device *v, bool legacy);
+/* Nothing happens once the features are settled. */
+void virtio_choose(struct virtio_device *v, uint64_t features);
+
+/*
+ * Sets the bits that are 1; 0 asks for a reset. FEATURES_OK stays clear when the choice is not one
+ * that we can do; DRIVER_OK does without it, unless the driver is a legacy one, whose choice is
+ * what we can do of it.
+ */
+void virtio_set_status(struct virtio_device *v, uint8_t status, bool legacy);
+/*
+ * A legacy driver does not wait for status 0: this waits for it, with the lock dropped, at most two
+ * seconds. A reset takes longer only when storage stands still.
+ */
 void virtio_wait_reset(struct virtio_device *v);
+
+/* Reads zeroes, and writes nothing, where there is no configuration. size: 1, 2, 4 or 8. */
+uint64_t virtio_config_read(struct virtio_device *v, uint64_t offset, unsigned size);
+void virtio_config_write(struct virtio_device *v, uint64_t offset, unsigned size, uint64_t value);
+
+/* The queue whose place the driver may change now; NULL: no such one, enabled or in a reset. */
+struct virtio_queue *virtio_queue_open(struct virtio_device *v, unsigned queue);
 void virtio_enable_queue(struct virtio_device *v, unsigned queue);
 void virtio_reset_queue(struct virtio_device *v, unsigned queue); /* section 2.6.1 */
 /* A doorbell that was not taken by the kernel. Lock held or not. */
