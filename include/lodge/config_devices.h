@@ -26,10 +26,9 @@ struct config_disk {
 enum net_model { NET_MODEL_DEFAULT, NET_MODEL_VIRTIO, NET_MODEL_E1000, NET_MODEL_RTL8139 };
 
 struct config_net {
-	/* queues is 0 where none were asked for. */
-	struct net_params params;
+	struct net_params params; /* queues is 0 where none were asked for */
 	enum net_model model;
-	bool mac_given;   /* else config_check_net() made one */
+	bool mac_given;   /* else params.mac is made from the adapter's number and name */
 	const char *spec; /* as the option has it */
 };
 

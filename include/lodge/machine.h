@@ -22,8 +22,9 @@ enum request {
 	REQUEST_TRIPLE_FAULT,
 	REQUEST_KVM_REFUSED,
 	REQUEST_VCPU_FAILED,
-	REQUEST_EXIT_PORT, /* value: the byte written */
-	REQUEST_UNTIL,     /* what --until named was seen */
+	REQUEST_LOOP_FAILED, /* of devices */
+	REQUEST_EXIT_PORT,   /* value: the byte written */
+	REQUEST_UNTIL,       /* what --until named was seen */
 	REQUEST_TIMEOUT,
 	REQUEST_SIGNAL,       /* value: its number */
 	REQUEST_CONSOLE_QUIT, /* Ctrl-a x */
@@ -41,7 +42,8 @@ struct verdict {
  * Checks, opens and wires everything; on failure nothing is left behind but, maybe, an unpacked
  * kernel in the cache. With c->dry_run, the same without KVM. 0, or -1 with *why. Of several faults
  * the first of this order is told, always the same: the report's folder, the kernel's and initrds'
- * files, memory, what is in the files, the consoles, devices on one port, KVM, vCPUs.
+ * files, disks, networks, memory, what is in the kernel's files, the consoles, devices on one port,
+ * KVM, vCPUs.
  */
 int machine_create(const struct config *c, struct machine **out, struct refusal *why);
 

@@ -18,8 +18,8 @@
 #define IFNAME_MAX    15u  /* IFNAMSIZ less its NUL */
 #define UNIX_PATH_MAX 107u /* sockaddr_un.sun_path less its NUL */
 
-static const struct word kinds[] = {
-    {"user", NET_USER}, {"tap", NET_TAP}, {"passt", NET_PASST}, {"none", NET_NONE}, {NULL, 0}};
+static const struct word kinds[] = {{"user", NET_USER},   {"tap", NET_TAP},   {"passt", NET_PASST},
+				    {"dgram", NET_DGRAM}, {"none", NET_NONE}, {NULL, 0}};
 static const struct word models[] = {{"virtio", NET_MODEL_VIRTIO},
 				     {"e1000", NET_MODEL_E1000},
 				     {"rtl8139", NET_MODEL_RTL8139},
@@ -132,6 +132,14 @@ static int set_path(struct config_net *n, char *value, struct refusal *why)
 	return 0;
 }
 
+static int set_peer(struct config_net *n, char *value, struct refusal *why)
+{
+	if (!*value || strlen(value) > UNIX_PATH_MAX)
+		return refuse_net(why, value, "peer= is a socket's, 1 to 107 bytes");
+	n->params.peer = value;
+	return 0;
+}
+
 static int set_queues(struct config_net *n, char *value, struct refusal *why)
 {
 	uint64_t queues;
@@ -153,17 +161,21 @@ static int set_model(struct config_net *n, char *value, struct refusal *why)
 }
 
 #define OF(kind) (1u << (kind))
-#define OF_ALL   (OF(NET_USER) | OF(NET_TAP) | OF(NET_PASST))
+#define OF_ALL   (OF(NET_USER) | OF(NET_TAP) | OF(NET_PASST) | OF(NET_DGRAM))
 
 static const struct {
 	const char *key;
 	unsigned kinds;
 	int (*set)(struct config_net *n, char *value, struct refusal *why);
 } keys[] = {
-    {"fwd", OF(NET_USER), set_forward}, {"model", OF_ALL, set_model},
-    {"mac", OF_ALL, set_mac},           {"ifname", OF(NET_TAP), set_ifname},
-    {"fd", OF(NET_TAP), set_fd},        {"queues", OF(NET_TAP), set_queues},
-    {"path", OF(NET_PASST), set_path},
+    {"fwd", OF(NET_USER), set_forward},
+    {"model", OF_ALL, set_model},
+    {"mac", OF_ALL, set_mac},
+    {"ifname", OF(NET_TAP), set_ifname},
+    {"fd", OF(NET_TAP) | OF(NET_PASST), set_fd},
+    {"queues", OF(NET_TAP), set_queues},
+    {"path", OF(NET_PASST) | OF(NET_DGRAM), set_path},
+    {"peer", OF(NET_DGRAM), set_peer},
 };
 
 static const char *keys_of(enum net_kind kind)
@@ -172,7 +184,8 @@ static const char *keys_of(enum net_kind kind)
 	    [NET_NONE] = "none has no keys",
 	    [NET_USER] = "the keys of user are fwd= model= mac=",
 	    [NET_TAP] = "the keys of tap are ifname= fd= queues= model= mac=",
-	    [NET_PASST] = "the keys of passt are path= model= mac=",
+	    [NET_PASST] = "the keys of passt are path= fd= model= mac=",
+	    [NET_DGRAM] = "the keys of dgram are path= peer= model= mac=",
 	};
 
 	return texts[kind];
@@ -197,10 +210,12 @@ static int check(const struct config_net *n, struct refusal *why)
 
 	if (p->kind == NET_TAP && !p->ifname == !p->fd_count)
 		return refuse_net(why, n->spec, "tap needs either ifname= or fd=");
-	if (p->fd_count && p->queues && p->queues != p->fd_count)
+	if (p->kind == NET_TAP && p->fd_count && p->queues && p->queues != p->fd_count)
 		return refuse_net(why, n->spec, "give one fd= for each of queues=");
-	if (p->kind == NET_PASST && !p->path)
-		return refuse_net(why, n->spec, "passt needs path=, its socket");
+	if (p->kind == NET_PASST && (p->fd_count > 1 || !p->path == !p->fd_count))
+		return refuse_net(why, n->spec, "passt needs either path=, its socket, or fd=");
+	if (p->kind == NET_DGRAM && (!p->path || !p->peer))
+		return refuse_net(why, n->spec, "dgram needs path= and peer=, two sockets");
 	return 0;
 }
 
@@ -228,7 +243,7 @@ int config_parse_net(const char *text, unsigned index, struct config_net *n, str
 		return refuse_errno(why, ENOMEM, NULL, NULL, "--net");
 	kind = words_find(kinds, words_next(&rest));
 	if (kind < 0)
-		return refuse_net(why, text, "give user, tap, passt or none");
+		return refuse_net(why, text, "give user, tap, passt, dgram or none");
 	n->params.kind = (enum net_kind)kind;
 	while (rest) {
 		if (set_item(n, words_next(&rest), why))

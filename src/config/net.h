@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The value of --net: user|tap|passt|none[,KEY=VALUE...]. */
+/* The value of --net: user|tap|passt|dgram|none[,KEY=VALUE...]. */
 #ifndef CONFIG_NET_H
 #define CONFIG_NET_H
 

@@ -64,13 +64,14 @@ const struct option_spec options[] = {
 	 .set = set_disk, .get = get_disk},
 	{.name = "cdrom", .argument = "FILE", .group = GROUP_DEVICES, .help = "ISO image",
 	 .completion = COMPLETE_FILE, LATER(NOT_HERE)},
-	{.name = "net", .letter = 'n', .argument = "user|tap|passt|none[,KEY=VALUE...]",
+	{.name = "net", .letter = 'n', .argument = "user|tap|passt|dgram|none[,KEY=VALUE...]",
 	 .repeats = true, .group = GROUP_DEVICES,
 	 .help = "Network adapter and what is behind it. Keys: model=virtio mac=ADDRESS; of user "
 		 "fwd=[tcp:|udp:]HOSTPORT:GUESTPORT, which may repeat; of tap ifname= or fd=, "
-		 "queues=; of passt path=",
+		 "queues=; of passt path= or fd=; of dgram, a cable between two guests, path= and "
+		 "peer=",
 	 .fallback = "none", .key = "net", .completion = COMPLETE_WORDS,
-	 .words = "user tap passt none", PARTLY("only model=virtio"),
+	 .words = "user tap passt dgram none", PARTLY("only model=virtio"),
 	 .set = set_net, .get = get_net},
 	{.name = "share", .argument = "DIR[,tag=NAME][,ro]", .repeats = true,
 	 .group = GROUP_DEVICES, .help = "Host folder that the guest sees",

@@ -253,6 +253,8 @@ static int create(struct machine *m, struct refusal *why)
 		return refuse_errno(why, -err, NULL, NULL, "start");
 	if (!c->dry_run && vm_begin(&m->vm, why))
 		return -1;
+	if (backends_open(m, why))
+		return -1;
 	if (guest_create_memory(m, why) || guest_load(m, why) || open_consoles(m, why))
 		return -1;
 	return create_hardware(m, why);
@@ -333,6 +335,7 @@ int machine_write_report(struct machine *m, const struct verdict *v)
 	};
 
 	pc_tpr_report(m, &tpr);
+	backends_report(m, &in);
 	chr_stats(m->chr[0], &console);
 	if (console.first_write_ns)
 		in.first_output_ns = console.first_write_ns - m->start_ns;
@@ -343,18 +346,27 @@ int machine_write_report(struct machine *m, const struct verdict *v)
 	return report_write(m->config->report_dir, &in);
 }
 
-static int start_vcpus(struct machine *m, struct verdict *v)
+static int refuse_thread(struct verdict *v, const char *what, int err)
 {
-	for (unsigned i = 0; i < m->vcpu_count; i++) {
-		int err = vcpu_start(m->vcpu[i]);
+	v->status = STATUS_HOST;
+	v->name = "host-error";
+	snprintf(v->text, sizeof(v->text), "cannot start the thread of %s: %s", what,
+		 strerror(-err));
+	return -1;
+}
 
-		if (err) {
-			v->status = STATUS_HOST;
-			v->name = "host-error";
-			snprintf(v->text, sizeof(v->text), "cannot start the thread of vCPU %u: %s",
-				 i, strerror(-err));
-			return -1;
-		}
+static int start_threads(struct machine *m, struct verdict *v)
+{
+	int err = io_start(m);
+	char name[16];
+
+	if (err)
+		return refuse_thread(v, "disks and networks", err);
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		err = vcpu_start(m->vcpu[i]);
+		snprintf(name, sizeof(name), "vCPU %u", i);
+		if (err)
+			return refuse_thread(v, name, err);
 	}
 	return 0;
 }
@@ -374,7 +386,7 @@ int machine_run(struct machine *m, struct verdict *v)
 	m->start_wall_ns = clock_wall_ns(clock);
 	m->start_ns = clock_now_ns(clock);
 	observer_start_at(m->observer, m->start_ns);
-	if (start_vcpus(m, v))
+	if (start_threads(m, v))
 		return -1;
 	if (m->config->timeout_ns)
 		loop_timer_set(m->loop, &m->timeout, m->start_ns + m->config->timeout_ns);
@@ -428,6 +440,8 @@ void machine_destroy(struct machine *m)
 	}
 	while (m->vcpu_count)
 		vcpu_destroy(m->vcpu[--m->vcpu_count]);
+	io_stop(m);
+	backends_quiesce(m);
 	/* KVM need not be told of each, which takes its time: the VM ends whole. */
 	if (m->mmio) {
 		bus_set_doorbell_ops(m->ports, NULL, NULL);
@@ -439,6 +453,7 @@ void machine_destroy(struct machine *m)
 		m->newest = d->older;
 		d->ops->destroy(d);
 	}
+	backends_close(m);
 	vm_destroy(m->vm);
 	pc_tpr_close(m);
 	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++)
@@ -447,6 +462,7 @@ void machine_destroy(struct machine *m)
 	gmem_destroy(m->mem);
 	bus_destroy(m->mmio);
 	bus_destroy(m->ports);
+	loop_destroy(m->io.loop);
 	loop_destroy(m->loop);
 	guest_close_files(m);
 	requests_fini(m);

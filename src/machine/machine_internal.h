@@ -54,7 +54,37 @@ struct machine_tpr {
 	unsigned traces; /* lines written, up to a limit */
 };
 
+/* io.c: the loop of virtio devices and of what stands behind them. */
+struct machine_io {
+	struct loop *loop; /* NULL: no such device */
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock; /* while started; guards what follows */
+	pthread_cond_t changed;
+	bool over; /* the loop failed */
+	struct task call;
+	void (*call_fn)(void *arg); /* NULL: none, or done */
+	void *call_arg;
+};
+
+/* backends.c: what stands behind a disk or an adapter, until a device takes it over. */
+struct machine_disk {
+	struct machine *m;
+	const struct config_disk *config;
+	struct block *block;
+	bool taken;         /* the device closes it */
+	struct timer retry; /* io loop's, as is what follows */
+	bool waits;         /* for space */
+};
+
+struct machine_net {
+	const struct config_net *config;
+	struct net *net;
+	bool taken;
+};
+
 struct report_tpr;
+struct report_input;
 
 struct machine {
 	const struct config *config;
@@ -73,6 +103,10 @@ struct machine {
 
 	struct chr *chr[CONFIG_SERIAL_MAX];
 	struct observer *observer;
+
+	struct machine_io io;
+	struct machine_disk disk[CONFIG_DISKS_MAX];
+	struct machine_net net[CONFIG_NETS_MAX];
 
 	struct kernel_files files;
 	struct e820 map;
@@ -111,6 +145,19 @@ void pc_tpr_vapic_lost(void *arg, unsigned cpu);
 void pc_tpr_close(struct machine *m);
 void pc_tpr_report(struct machine *m, struct report_tpr *out);
 void pc_tpr_say(struct machine *m); /* one line at the end */
+
+/* io.c; the main loop's thread */
+int io_create(struct machine *m, struct refusal *why); /* unless it is there already */
+int io_start(struct machine *m);                       /* its thread. 0 or -errno */
+/* Runs fn there and waits; here, while the thread does not run. Short and never blocking. */
+void io_call(struct machine *m, void (*fn)(void *arg), void *arg);
+void io_stop(struct machine *m); /* joins */
+
+/* backends.c */
+int backends_open(struct machine *m, struct refusal *why);
+void backends_report(struct machine *m, struct report_input *r); /* r->arg is m */
+void backends_quiesce(struct machine *m); /* no events any more; after io_stop() */
+void backends_close(struct machine *m);   /* what no device has taken; after that */
 
 /* machine.c */
 void machine_own(struct machine *m, struct device *d);

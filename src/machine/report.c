@@ -297,6 +297,37 @@ static struct json_t *make_tpr(const struct report_tpr *t)
 	return o;
 }
 
+static struct json_t *make_disk(const struct report_disk *d)
+{
+	static const char *const names[] = {
+	    [BLOCK_READ] = "reads",
+	    [BLOCK_WRITE] = "writes",
+	    [BLOCK_FLUSH] = "flushes",
+	    [BLOCK_DISCARD] = "discards",
+	    [BLOCK_WRITE_ZEROES] = "write_zeroes",
+	};
+	struct json_t *o = json_new_object();
+
+	json_put(o, "file", json_new_text(d->path));
+	json_put(o, "engine", json_new_text(d->engine));
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		json_put(o, names[i], json_new_unsigned(d->counters.requests[i]));
+	json_put(o, "read_bytes", json_new_unsigned(d->counters.bytes[BLOCK_READ]));
+	json_put(o, "written_bytes", json_new_unsigned(d->counters.bytes[BLOCK_WRITE]));
+	json_put(o, "errors", json_new_unsigned(d->counters.errors));
+	json_put(o, "pauses", json_new_unsigned(d->counters.pauses));
+	return o;
+}
+
+static struct json_t *make_disks(const struct report_input *in)
+{
+	struct json_t *list = json_new_array();
+
+	for (unsigned i = 0; i < in->config->disk_count; i++)
+		json_add(list, make_disk(&in->disk[i]));
+	return list;
+}
+
 static void put_verdict(struct json_t *root, const struct report_input *in)
 {
 	const struct verdict *v = in->verdict;
@@ -329,6 +360,7 @@ static void make_result(const struct report_input *in, FILE *f)
 		json_put(root, "kernel", make_kernel(in->boot));
 	json_put(root, "console", make_console(in));
 	json_put(root, "vcpus", make_vcpus(in));
+	json_put(root, "disks", make_disks(in));
 	if (in->tpr)
 		json_put(root, "tpr", make_tpr(in->tpr));
 	config_each(in->config, put_setting, config);

@@ -24,6 +24,11 @@ struct report_tpr {
 	struct tpr_counters counters;
 };
 
+struct report_disk {
+	const char *path, *engine;
+	struct block_counters counters;
+};
+
 /* All pointers are borrowed for the call. */
 struct report_input {
 	const struct config *config;
@@ -40,6 +45,7 @@ struct report_input {
 	uint64_t console_lost_bytes;  /* of them, dropped as nobody read them in time */
 	unsigned resets;              /* how often the guest started again */
 	const struct report_tpr *tpr; /* NULL: left out */
+	struct report_disk disk[CONFIG_DISKS_MAX]; /* as many as config has */
 	/* Writes each vCPU's state (vcpu_dump()) to f, which is memory; NULL: no vcpus.txt */
 	void (*dump_vcpus)(void *arg, FILE *f);
 	void *arg;

@@ -34,6 +34,8 @@ static const struct ending endings[] = {
     [REQUEST_KVM_REFUSED] = {"kvm-refused", STATUS_KVM_REFUSED, EVENT_COUNT,
 			     "could not run the guest's code"},
     [REQUEST_VCPU_FAILED] = {"vcpu-failed", STATUS_HOST, EVENT_COUNT, "KVM_RUN failed"},
+    [REQUEST_LOOP_FAILED] = {"internal-error", STATUS_INTERNAL, EVENT_COUNT,
+			     "the event loop of disks and networks failed"},
     [REQUEST_EXIT_PORT] = {"exit-port", STATUS_OK, EVENT_COUNT, "the guest wrote to the exit port"},
     [REQUEST_UNTIL] = {"until", STATUS_OK, EVENT_COUNT, "--until was reached"},
     [REQUEST_TIMEOUT] = {"timeout", STATUS_TIMEOUT, EVENT_COUNT, "--timeout was reached"},

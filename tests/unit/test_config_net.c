@@ -67,6 +67,11 @@ static void takes_every_key(void **state)
 	assert_string_equal(n.params.ifname, "tap0");
 	parse("passt,path=/run/a,,b", 0, &n);
 	assert_string_equal(n.params.path, "/run/a,b");
+	parse("passt,fd=5", 0, &n);
+	assert_int_equal(n.params.fd[0], 5);
+	parse("dgram,path=a,peer=b", 0, &n);
+	assert_string_equal(n.params.path, "a");
+	assert_string_equal(n.params.peer, "b");
 }
 
 /* The same in each run; no two of a guest alike, nor two taps of a host. */
@@ -93,7 +98,7 @@ static void refuses_what_it_does_not_know(void **state)
 	static const struct {
 		const char *text, *reason;
 	} cases[] = {
-	    {"", "give user, tap, passt or none"},
+	    {"", "give user, tap, passt, dgram or none"},
 	    {"bridge", "'bridge' is not valid"},
 	    {"none,mac=02:00:00:00:00:01", "none has no keys"},
 	    {"user,", "the keys of user are"},
@@ -130,8 +135,13 @@ static void refuses_what_it_does_not_know(void **state)
 	    {"tap,fd=3,queues=2", "one fd= for each"},
 	    {"tap,ifname=a,queues=0", "queues=1 to queues=32"},
 	    {"tap,ifname=a,queues=33", "queues=1 to queues=32"},
-	    {"passt", "needs path="},
+	    {"passt", "needs either path="},
+	    {"passt,path=a,fd=3", "needs either path="},
+	    {"passt,fd=3,fd=4", "needs either path="},
 	    {"passt,path=", "1 to 107 bytes"},
+	    {"dgram,path=a", "needs path= and peer="},
+	    {"dgram,path=a,peer=", "1 to 107 bytes"},
+	    {"dgram,fd=3", "the keys of dgram"},
 	};
 
 	(void)state;
