@@ -60,6 +60,7 @@ enum net_kind { NET_NONE, NET_USER, NET_TAP, NET_PASST, NET_NULL, NET_DGRAM };
 
 struct net_forward {
 	bool udp;
+	bool everywhere;       /* on all addresses of the host */
 	uint32_t host_address; /* network byte order; 0: 127.0.0.1 */
 	uint16_t host_port, guest_port;
 };

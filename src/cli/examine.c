@@ -241,6 +241,7 @@ static const struct {
     {"libz.so.1", "zlib1g", "kernels packed with gzip"},
     {"libfdt.so.1", "libfdt1", "FIT images"},
     {"libjansson.so.4", "libjansson4", "--report, doctor --json"},
+    {"libslirp.so.0", "libslirp0", "networks without privileges"},
     {"libZydis.so.4.0", "libzydis4.0", "the names of instructions"},
 };
 

@@ -59,6 +59,7 @@ static bool parse_forward(char *text, struct net_forward *f)
 		if (inet_pton(AF_INET, text, &address) != 1)
 			return false;
 		f->host_address = address.s_addr;
+		f->everywhere = !address.s_addr;
 	}
 	return parse_net_port(host ? host : text, &f->host_port) &&
 	       parse_net_port(guest, &f->guest_port);

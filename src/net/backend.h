@@ -55,7 +55,7 @@ extern const struct net_backend net_user, net_tap, net_passt, net_null, net_dgra
  * For backends, from the loop's callbacks. Hands a packet over; false: no room, and n->ready[queue]
  * is false now. Frames too short or too long are dropped, which is true.
  */
-bool net_deliver(struct net *n, unsigned queue, const struct net_header *h, void *frame,
+bool net_deliver(struct net *n, unsigned queue, const struct net_header *h, const void *frame,
 		 size_t size);
 void net_delivered(struct net *n, unsigned queue);
 void net_send_ready(struct net *n, unsigned queue);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 static const struct net_backend *const backends[] = {
+    [NET_USER] = &net_user,
     [NET_NULL] = &net_null,
 };
 
@@ -213,11 +214,12 @@ void net_flush(struct net *n, unsigned queue)
 
 /* --- for backends --- */
 
-bool net_deliver(struct net *n, unsigned queue, const struct net_header *h, void *frame,
+bool net_deliver(struct net *n, unsigned queue, const struct net_header *h, const void *frame,
 		 size_t size)
 {
-	const struct iovec iov = {frame, size};
+	struct iovec iov = {.iov_len = size};
 
+	memcpy(&iov.iov_base, &frame, sizeof(frame)); /* it has no const */
 	if (size < NET_FRAME_MIN || size > NET_FRAME_MAX)
 		return true;
 	if (!n->ready[queue] || !n->client.receive)
