@@ -48,6 +48,16 @@ size_t pieces_write(struct pieces *p, const void *src, size_t n)
 	return done;
 }
 
+size_t pieces_skip(struct pieces *p, size_t n)
+{
+	size_t done = 0;
+	char *at;
+
+	while (done < n && p->count)
+		done += take(p, n - done, &at);
+	return done;
+}
+
 uint8_t *pieces_take_last(struct pieces *p)
 {
 	struct iovec *last = p->iov + p->count - 1;

@@ -28,6 +28,8 @@ static inline struct pieces pieces_in(const struct virtq_chain *c)
 /* Copies the first n bytes, each of them once, and takes them. How many there were, at most n. */
 size_t pieces_read(struct pieces *p, void *dst, size_t n);
 size_t pieces_write(struct pieces *p, const void *src, size_t n);
+/* Takes the first n bytes. How many there were, at most n. */
+size_t pieces_skip(struct pieces *p, size_t n);
 
 /* Takes the last byte of at least one. */
 uint8_t *pieces_take_last(struct pieces *p);

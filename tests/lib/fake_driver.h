@@ -12,7 +12,7 @@
 
 #define FAKE_DRIVER_BYTES   0x200000u /* of guest memory from base on */
 #define FAKE_DRIVER_SIZE    1024u
-#define FAKE_DRIVER_BUFFERS 32u /* of one chain */
+#define FAKE_DRIVER_BUFFERS 96u /* of one chain */
 
 struct fake_buffer {
 	gpa_t address;
