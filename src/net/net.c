@@ -19,6 +19,7 @@
 
 static const struct net_backend *const backends[] = {
     [NET_USER] = &net_user,
+    [NET_TAP] = &net_tap,
     [NET_NULL] = &net_null,
 };
 
@@ -299,8 +300,9 @@ int net_unix_address(struct sockaddr_un *a, const char *what, const char *path, 
 	memset(a, 0, sizeof(*a));
 	a->sun_family = AF_UNIX;
 	if (!path || !path[0] || strlen(path) >= sizeof(a->sun_path))
-		return refuse(why, STATUS_USAGE, what, path, "a socket's path has 1 to %zu bytes",
-			      sizeof(a->sun_path) - 1);
+		return refuse(why, STATUS_USAGE, "net", what,
+			      "a socket's path has 1 to %zu bytes; not '%.40s'",
+			      sizeof(a->sun_path) - 1, path ? path : "");
 	memcpy(a->sun_path, path, strlen(path));
 	return 0;
 }
