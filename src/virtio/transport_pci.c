@@ -119,8 +119,7 @@ static bool window(const struct virtio_pci *x, unsigned offset, unsigned size, u
 	*width = pci_get32(f, x->pci_cap + CAP_LENGTH);
 	return offset < data + 4 && offset + size > data &&
 	       f->config[x->pci_cap + CAP_BAR] == BAR_MODERN &&
-	       (*width == 1 || *width == 2 || *width == 4) && *at % *width == 0 &&
-	       *at < MODERN_SIZE;
+	       (*width == 1 || *width == 2 || *width == 4) && *at % *width == 0;
 }
 
 static void config_reading(struct pci_function *f, unsigned offset, unsigned size)
@@ -138,15 +137,12 @@ static void config_reading(struct pci_function *f, unsigned offset, unsigned siz
 static void config_written(struct pci_function *f, unsigned offset, unsigned size)
 {
 	struct virtio_pci *x = container_of(f, struct virtio_pci, f);
-	uint32_t at, width, value;
+	uint32_t at, width;
 
 	if (!window(x, offset, size, &at, &width))
 		return;
-	value = pci_get32(f, x->pci_cap + CAP_MORE);
-	if (width < 4)
-		value &= (1u << 8 * width) - 1;
 	pthread_mutex_lock(&x->v->lock);
-	virtio_pci_modern_write(x, at, width, value);
+	virtio_pci_modern_write(x, at, width, pci_get32(f, x->pci_cap + CAP_MORE));
 	pthread_mutex_unlock(&x->v->lock);
 }
 

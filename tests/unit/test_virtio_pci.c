@@ -140,6 +140,8 @@ static void test_pin(void **state)
 		assert_true(virtio_pci_rig_exchange(&r, 1));
 		assert_true(virtio_pci_rig_pin(&r));
 		virtio_change_config(&r.fake.v, 4, &value, 4);
+		virtio_pci_driver_status(&r.driver);
+		assert_true(virtio_pci_rig_pin(&r));
 		assert_int_equal(virtio_pci_driver_isr(&r.driver), 3);
 		assert_false(virtio_pci_rig_pin(&r));
 		assert_int_equal(virtio_pci_driver_isr(&r.driver), 0);
@@ -206,6 +208,32 @@ static void test_vectors(void **state)
 	mwrite(&r, VECTOR, 2, 0xfffe);
 	assert_int_equal(mread(&r, 16, 2), 0xffff);
 	assert_int_equal(mread(&r, VECTOR, 2), 0xffff);
+	virtio_pci_rig_fini(&r);
+}
+
+static void test_feature_select(void **state)
+{
+	struct virtio_pci_rig r;
+
+	(void)state;
+	virtio_pci_rig_init(&r, true, false);
+	for (uint32_t select = 0; select < 2; select++) {
+		mwrite(&r, 8, 4, select);
+		mwrite(&r, 12, 4, 0x1000 + select);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		static const uint32_t none[] = {2, 32, UINT32_MAX};
+
+		mwrite(&r, 0, 4, none[i]);
+		assert_int_equal(mread(&r, 4, 4), 0);
+		mwrite(&r, 8, 4, none[i]);
+		mwrite(&r, 12, 4, UINT32_MAX);
+		assert_int_equal(mread(&r, 12, 4), 0);
+	}
+	for (uint32_t select = 0; select < 2; select++) {
+		mwrite(&r, 8, 4, select);
+		assert_int_equal(mread(&r, 12, 4), 0x1000 + select);
+	}
 	virtio_pci_rig_fini(&r);
 }
 
@@ -426,12 +454,19 @@ static void test_machine_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_identity),      cmocka_unit_test(test_modern),
-	    cmocka_unit_test(test_legacy),        cmocka_unit_test(test_pin),
-	    cmocka_unit_test(test_msix),          cmocka_unit_test(test_vectors),
-	    cmocka_unit_test(test_addresses),     cmocka_unit_test(test_cve_queue_number),
-	    cmocka_unit_test(test_queue_reset),   cmocka_unit_test(test_config),
-	    cmocka_unit_test(test_window),        cmocka_unit_test(test_doorbells),
+	    cmocka_unit_test(test_identity),
+	    cmocka_unit_test(test_modern),
+	    cmocka_unit_test(test_legacy),
+	    cmocka_unit_test(test_pin),
+	    cmocka_unit_test(test_msix),
+	    cmocka_unit_test(test_vectors),
+	    cmocka_unit_test(test_feature_select),
+	    cmocka_unit_test(test_addresses),
+	    cmocka_unit_test(test_cve_queue_number),
+	    cmocka_unit_test(test_queue_reset),
+	    cmocka_unit_test(test_config),
+	    cmocka_unit_test(test_window),
+	    cmocka_unit_test(test_doorbells),
 	    cmocka_unit_test(test_machine_reset),
 	};
 
