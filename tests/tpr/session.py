@@ -20,6 +20,10 @@ import time
 LIMIT_S = 100  # for one run; the longest takes about 6 s in the lab on a machine with nothing else to do
 ENDED_WELL = 1  # the guest writes 0 to the exit port
 UNAVAILABLE = 69
+# The lab's KVM delivers about one interrupt of 30,000 to 70,000 twice, patched or not (docs/lab.md).
+# What is Lodge's fault comes again. Never with --native.
+CAME_TWICE = re.compile(r'not ok [^\n]*(twice|duplicate)')
+TRIES = 3
 HURT_ITSELF = (ENDED_WELL, 63, 98)  # or an exception that it reports, or a triple fault
 
 
@@ -122,7 +126,15 @@ class Session:
         self.paging = 'nested'
 
     def start(self, words, cpus, patch):
-        """(status, output, result.json or {})"""
+        """(status, output, result.json or {}); again where the lab doubled an interrupt"""
+        for _ in range(TRIES):
+            result = self.start_once(words, cpus, patch)
+            if not os.environ.get('LODGE_LAB') or not CAME_TWICE.search(result[1]):
+                break
+            print(f'# {" ".join(words)}: an interrupt came twice, once more')
+        return result
+
+    def start_once(self, words, cpus, patch):
         report = os.path.join(self.folder, 'report')
         shutil.rmtree(report, ignore_errors=True)
         command = [self.lodge, 'run', '-m', '128', '-c', str(cpus), '-k', self.guest, '--exit-port',
