@@ -18,9 +18,8 @@
 #include <unistd.h>
 
 static const struct net_backend *const backends[] = {
-    [NET_USER] = &net_user,
-    [NET_TAP] = &net_tap,
-    [NET_NULL] = &net_null,
+    [NET_USER] = &net_user, [NET_TAP] = &net_tap,     [NET_PASST] = &net_passt,
+    [NET_NULL] = &net_null, [NET_DGRAM] = &net_dgram,
 };
 
 #define KINDS (sizeof(backends) / sizeof(backends[0]))
