@@ -19,6 +19,7 @@ enum disk_bus { DISK_BUS_DEFAULT, DISK_BUS_VIRTIO, DISK_BUS_IDE, DISK_BUS_AHCI, 
 struct config_disk {
 	struct block_params params; /* depth is the controller's business */
 	enum disk_bus bus;
+	bool packed;                      /* offer the driver packed rings */
 	char serial[DISK_SERIAL_MAX + 1]; /* "": none */
 	const char *spec;                 /* as the option has it */
 };
@@ -28,6 +29,7 @@ enum net_model { NET_MODEL_DEFAULT, NET_MODEL_VIRTIO, NET_MODEL_E1000, NET_MODEL
 struct config_net {
 	struct net_params params; /* queues is 0 where none were asked for */
 	enum net_model model;
+	bool packed;      /* as of a disk */
 	bool mac_given;   /* else params.mac is made from the adapter's number and name */
 	const char *spec; /* as the option has it */
 };

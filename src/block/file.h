@@ -101,5 +101,6 @@ int file_sync_now(struct file *f);
 
 /* Locks (lock.c): against a second writer, as QEMU does. 0, or -1 with *why. */
 int file_lock(int fd, const char *path, bool writable, struct refusal *why);
+void file_unlock(int fd); /* before it is closed */
 
 #endif

@@ -20,7 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FIELD "--disk"
+#define FIELD      "--disk"
+#define NOT_A_DISK "is neither a file nor a block device"
 
 /* The smallest alignment that a direct read works with. 0: none does. */
 static uint32_t probe_alignment(int fd)
@@ -58,8 +59,7 @@ static int measure(struct file *f, struct refusal *why)
 	} else if (S_ISREG(st.st_mode)) {
 		f->size = (uint64_t)st.st_size;
 	} else {
-		return refuse(why, STATUS_NO_INPUT, FIELD, f->path,
-			      "is neither a file nor a block device");
+		return refuse(why, STATUS_NO_INPUT, FIELD, f->path, NOT_A_DISK);
 	}
 	f->alignment = 1;
 	if (!f->direct)
@@ -128,6 +128,8 @@ int file_open(const char *path, bool writable, enum block_cache cache, struct en
 	if (f->fd < 0 && errno == EINVAL && f->direct)
 		refuse(why, STATUS_UNAVAILABLE, FIELD, path,
 		       "its file system has no direct I/O; use cache=writeback");
+	else if (f->fd < 0 && errno == EISDIR)
+		refuse(why, STATUS_NO_INPUT, FIELD, path, NOT_A_DISK);
 	else if (f->fd < 0)
 		refuse_errno(why, errno, FIELD, path, NULL);
 	else if (file_lock(f->fd, path, writable, why) == 0 && measure(f, why) == 0) {
@@ -187,6 +189,7 @@ void file_close(struct file *f)
 		return;
 	if (f->fd >= 0) {
 		engine_forget(f->engine, f->fd);
+		file_unlock(f->fd);
 		close(f->fd);
 	}
 	if (f->bounce_memory)

@@ -10,8 +10,9 @@
  * the process ends. Taking before looking means that of two who start at once both may be refused,
  * but never both let in.
  *
- * A process that was killed with I/O under way gives its files back a moment after its death was
- * announced; so who is refused tries again for a while.
+ * io_uring gives its files back a moment after the process has ended or said that it is done with
+ * them. So locks are let go by name, and who is refused tries again for a while, as the one before
+ * may have been killed.
  */
 #include "block/file.h"
 
@@ -62,7 +63,7 @@ static bool held_by_others(int fd, int base, unsigned permissions)
 	return false;
 }
 
-static void give_up(int fd)
+void file_unlock(int fd)
 {
 	struct flock l = byte_lock(F_UNLCK, USED_BASE);
 
@@ -80,7 +81,7 @@ static int try_lock(int fd, unsigned used, unsigned denied)
 	if (!err && !held_by_others(fd, DENIED_BASE, used) &&
 	    !held_by_others(fd, USED_BASE, denied))
 		return 0;
-	give_up(fd);
+	file_unlock(fd);
 	return !err || err == -EAGAIN || err == -EACCES ? -EBUSY : err;
 }
 

@@ -9,6 +9,7 @@ struct config_builder {
 	struct config *c;
 	unsigned serial_count; /* given so far */
 	bool net_given;        /* --net, also none */
+	bool append_given;     /* also an empty one */
 	char *append;          /* room for all of argv; NULL until the first --append */
 	size_t append_used;    /* bytes, without the NUL */
 	size_t append_room;    /* bytes that all of argv can need, with the NUL */

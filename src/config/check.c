@@ -70,24 +70,10 @@ static int check_exit_port(const struct config *c, struct refusal *why)
 	return 0;
 }
 
-/* Until the machine has the controllers. */
-static int check_devices(const struct config *c, struct refusal *why)
-{
-	if (c->disk_count)
-		return refuse(why, STATUS_USAGE, NULL, NULL,
-			      "--disk: not in this version (" LODGE_VERSION ")");
-	if (c->net_count)
-		return refuse(why, STATUS_USAGE, NULL, NULL,
-			      "--net: '%.60s' is not in this version (" LODGE_VERSION
-			      "); only none",
-			      c->net[0].spec);
-	return 0;
-}
-
 int config_check(const struct config *c, struct refusal *why)
 {
 	if (check_kernel(c, why) < 0 || check_serial(c, why) < 0 || check_until(c, why) < 0 ||
-	    check_exit_port(c, why) < 0 || check_devices(c, why) < 0)
+	    check_exit_port(c, why) < 0)
 		return -1;
 	return 0;
 }

@@ -29,6 +29,7 @@ static const struct word engines[] = {{"auto", BLOCK_AIO_AUTO},
 				      {"libaio", BLOCK_AIO_LIBAIO},
 				      {"threads", BLOCK_AIO_THREADS},
 				      {NULL, 0}};
+static const struct word switches[] = {{"off", 0}, {"on", 1}, {NULL, 0}};
 
 static int refuse_disk(struct refusal *why, const char *given, const char *wanted)
 {
@@ -70,8 +71,9 @@ static int set_serial(struct config_disk *d, const char *text, struct refusal *w
 
 static int refuse_key(struct refusal *why, const char *key)
 {
-	return refuse_disk(why, key,
-			   "the keys are format= backing= bus= ro ephemeral cache= aio= serial=");
+	return refuse_disk(
+	    why, key,
+	    "the keys are format= backing= bus= ro ephemeral cache= aio= serial= packed=");
 }
 
 static int set_flag(struct config_disk *d, const char *key, struct refusal *why)
@@ -94,6 +96,7 @@ static int set_key(struct config_disk *d, const char *key, const char *value, st
 	    {"format", "format is raw or qcow2", formats},
 	    {"bus", "bus is virtio, ide, ahci or nvme", buses},
 	    {"cache", "cache is writeback, none, writethrough, directsync or unsafe", caches},
+	    {"packed", "packed is on or off", switches},
 	    {"aio", "aio is auto, io_uring, libaio or threads", engines},
 	};
 	struct block_params *p = &d->params;
@@ -116,6 +119,8 @@ static int set_key(struct config_disk *d, const char *key, const char *value, st
 			d->bus = (enum disk_bus)found;
 		} else if (choices[i].words == caches) {
 			p->cache = (enum block_cache)found;
+		} else if (choices[i].words == switches) {
+			d->packed = found;
 		} else {
 			p->aio = (enum block_aio)found;
 		}

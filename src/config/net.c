@@ -161,6 +161,14 @@ static int set_model(struct config_net *n, char *value, struct refusal *why)
 	return 0;
 }
 
+static int set_packed(struct config_net *n, char *value, struct refusal *why)
+{
+	n->packed = strcmp(value, "on") == 0;
+	return n->packed || strcmp(value, "off") == 0
+		   ? 0
+		   : refuse_net(why, value, "packed is on or off");
+}
+
 #define OF(kind) (1u << (kind))
 #define OF_ALL   (OF(NET_USER) | OF(NET_TAP) | OF(NET_PASST) | OF(NET_DGRAM))
 
@@ -172,6 +180,7 @@ static const struct {
     {"fwd", OF(NET_USER), set_forward},
     {"model", OF_ALL, set_model},
     {"mac", OF_ALL, set_mac},
+    {"packed", OF_ALL, set_packed},
     {"ifname", OF(NET_TAP), set_ifname},
     {"fd", OF(NET_TAP) | OF(NET_PASST), set_fd},
     {"queues", OF(NET_TAP), set_queues},
@@ -183,10 +192,10 @@ static const char *keys_of(enum net_kind kind)
 {
 	static const char *const texts[] = {
 	    [NET_NONE] = "none has no keys",
-	    [NET_USER] = "the keys of user are fwd= model= mac=",
-	    [NET_TAP] = "the keys of tap are ifname= fd= queues= model= mac=",
-	    [NET_PASST] = "the keys of passt are path= fd= model= mac=",
-	    [NET_DGRAM] = "the keys of dgram are path= peer= model= mac=",
+	    [NET_USER] = "the keys of user are fwd= model= mac= packed=",
+	    [NET_TAP] = "the keys of tap are ifname= fd= queues= model= mac= packed=",
+	    [NET_PASST] = "the keys of passt are path= fd= model= mac= packed=",
+	    [NET_DGRAM] = "the keys of dgram are path= peer= model= mac= packed=",
 	};
 
 	return texts[kind];
@@ -232,6 +241,12 @@ void config_default_mac(const struct config_net *n, unsigned index, uint8_t mac[
 	mac[3] = n->params.ifname ? (uint8_t)(hash >> 16) : 0;
 	mac[4] = n->params.ifname ? (uint8_t)(hash >> 8) : 0;
 	mac[5] = (uint8_t)((n->params.ifname ? hash & 0xf8 : 0) | index);
+}
+
+void config_default_net(struct config_net *n)
+{
+	*n = (struct config_net){.params = {.kind = NET_USER, .by_default = true}, .spec = "user"};
+	config_default_mac(n, 0, n->params.mac);
 }
 
 int config_parse_net(const char *text, unsigned index, struct config_net *n, struct refusal *why)

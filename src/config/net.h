@@ -11,6 +11,9 @@
  */
 int config_parse_net(const char *text, unsigned index, struct config_net *n, struct refusal *why);
 
+/* The adapter of a machine for which --net is not given. */
+void config_default_net(struct config_net *n);
+
 /* The address of an adapter for which none is given: the same in each run; another for each tap. */
 void config_default_mac(const struct config_net *n, unsigned index, uint8_t mac[6]);
 

@@ -48,7 +48,8 @@ const struct option_spec options[] = {
 	 .help = "Initial RAM disk; several are put one after the other, at most 64",
 	 .key = "initrd", .completion = COMPLETE_FILE, .set = set_initrd, .get = get_initrd},
 	{.name = "append", .letter = 'a', .argument = "TEXT", .repeats = true, .group = GROUP_BOOT,
-	 .help = "Kernel command line; several are joined by blanks", .key = "append",
+	 .help = "Kernel command line; several are joined by blanks",
+	 .fallback = "with a disk console=ttyS0 root=/dev/vda rw", .key = "append",
 	 .set = set_append, .get = get_append},
 	{.name = "firmware", .letter = 'f', .argument = "bios|uefi|FILE", .group = GROUP_BOOT,
 	 .help = "Boot through firmware instead of a kernel", .completion = COMPLETE_FILE,
@@ -59,18 +60,18 @@ const struct option_spec options[] = {
 	 .group = GROUP_DEVICES,
 	 .help = "Disk image. Keys: format=raw|qcow2 backing=FILE bus=virtio ro ephemeral "
 		 "cache=writeback|none|writethrough|directsync|unsafe "
-		 "aio=auto|io_uring|libaio|threads serial=TEXT",
+		 "aio=auto|io_uring|libaio|threads serial=TEXT packed=on|off",
 	 .key = "disk", .completion = COMPLETE_FILE, PARTLY("only bus=virtio"),
 	 .set = set_disk, .get = get_disk},
 	{.name = "cdrom", .argument = "FILE", .group = GROUP_DEVICES, .help = "ISO image",
 	 .completion = COMPLETE_FILE, LATER(NOT_HERE)},
 	{.name = "net", .letter = 'n', .argument = "user|tap|passt|dgram|none[,KEY=VALUE...]",
 	 .repeats = true, .group = GROUP_DEVICES,
-	 .help = "Network adapter and what is behind it. Keys: model=virtio mac=ADDRESS; of user "
-		 "fwd=[tcp:|udp:]HOSTPORT:GUESTPORT, which may repeat; of tap ifname= or fd=, "
-		 "queues=; of passt path= or fd=; of dgram, a cable between two guests, path= and "
-		 "peer=",
-	 .fallback = "none", .key = "net", .completion = COMPLETE_WORDS,
+	 .help = "Network adapter and what is behind it. Keys: model=virtio mac=ADDRESS "
+		 "packed=on|off; of user fwd=[tcp:|udp:]HOSTPORT:GUESTPORT, which may repeat; "
+		 "of tap ifname= or fd=, queues=; of passt path= or fd=; of dgram, a cable "
+		 "between two guests, path= and peer=",
+	 .fallback = "user", .key = "net", .completion = COMPLETE_WORDS,
 	 .words = "user tap passt dgram none", PARTLY("only model=virtio"),
 	 .set = set_net, .get = get_net},
 	{.name = "share", .argument = "DIR[,tag=NAME][,ro]", .repeats = true,

@@ -9,6 +9,7 @@
  * table says that it repeats. Linear in argc.
  */
 #include "config/builder.h"
+#include "config/net.h"
 #include "core/nearest.h"
 
 #include <string.h>
@@ -123,6 +124,12 @@ static int parse_word(struct config_builder *b, const char *arg, const char *nex
 	return parse_short(b, arg + 1, next, used, why);
 }
 
+/*
+ * What a Linux with a disk needs to be told and would be told by most: its console and its root.
+ * Whoever has the root elsewhere, as in a partition, gives --append.
+ */
+#define APPEND_WITH_DISK "console=ttyS0 root=/dev/vda rw"
+
 static void set_defaults(struct config *c)
 {
 	memset(c, 0, sizeof(*c));
@@ -130,6 +137,8 @@ static void set_defaults(struct config *c)
 	c->cpus = 1;
 	c->memory = 512ull << 20;
 	c->append = "";
+	config_default_net(&c->net[0]);
+	c->net_count = 1;
 	c->serial[0] = (struct config_serial){.kind = SERIAL_STDIO, .spec = "stdio"};
 	for (unsigned e = 0; e < EVENT_COUNT; e++)
 		c->on[e] = (struct config_action){ACTION_EXIT, -1};
@@ -162,5 +171,7 @@ int config_parse(int argc, const char *const argv[], struct config *c, struct re
 			return -1;
 		i += used;
 	}
+	if (c->kernel && c->disk_count && !b.append_given)
+		c->append = APPEND_WITH_DISK;
 	return 0;
 }

@@ -202,6 +202,7 @@ int set_append(struct config_builder *b, const struct option_spec *o, const char
 {
 	size_t n = strlen(value);
 
+	b->append_given = true;
 	if (!n)
 		return 0;
 	if (!b->append) {

@@ -162,8 +162,6 @@ void backends_close(struct machine *m)
 		if (!m->disk[i].taken)
 			block_close(m->disk[i].block);
 	}
-	for (unsigned i = 0; i < CONFIG_NETS_MAX; i++) {
-		if (!m->net[i].taken)
-			net_close(m->net[i].net);
-	}
+	for (unsigned i = 0; i < CONFIG_NETS_MAX; i++)
+		net_close(m->net[i].net);
 }

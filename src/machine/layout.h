@@ -74,5 +74,9 @@
 /* PCI: device numbers on bus 0, as on the i440FX boards that firmware knows. */
 #define LAYOUT_PCI_I440FX 0
 #define LAYOUT_PCI_PIIX   1 /* function 0: PIIX3 ISA bridge, 1: IDE (later), 3: PIIX4 PM */
+/* 2: display (later) */
+#define LAYOUT_PCI_RNG  3
+#define LAYOUT_PCI_NET  4  /* up to 8 adapters */
+#define LAYOUT_PCI_DISK 12 /* up to 16 disks; 28 to 31 are free */
 
 #endif

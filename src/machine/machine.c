@@ -336,6 +336,7 @@ int machine_write_report(struct machine *m, const struct verdict *v)
 
 	pc_tpr_report(m, &tpr);
 	backends_report(m, &in);
+	pc_virtio_report(m, &in);
 	chr_stats(m->chr[0], &console);
 	if (console.first_write_ns)
 		in.first_output_ns = console.first_write_ns - m->start_ns;

@@ -79,8 +79,8 @@ struct machine_disk {
 
 struct machine_net {
 	const struct config_net *config;
-	struct net *net;
-	bool taken;
+	struct net *net; /* outlives the device */
+	struct virtio_device *device;
 };
 
 struct report_tpr;
@@ -97,6 +97,7 @@ struct machine {
 	unsigned vcpu_count;
 	struct vcpu_host host;
 
+	struct pci_host *pci;
 	struct device *newest;  /* list of all devices, through device.older */
 	struct piix4_pm *power; /* has the power button */
 	struct machine_tpr tpr;
@@ -137,6 +138,10 @@ void pc_press_power_button(struct machine *m);
 /* The tables that firmware would leave in memory: ACPI and SMBIOS. *rsdp is the ACPI root. */
 int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why);
 
+/* pc_virtio.c: disks and adapters, on the loop of io.c */
+int pc_virtio_build(struct machine *m, struct refusal *why);
+void pc_virtio_report(struct machine *m, struct report_input *r);
+
 /* pc_tpr.c */
 int pc_tpr_build(struct machine *m, struct refusal *why);
 int pc_tpr_start(struct machine *m, struct refusal *why); /* vCPUs were reset */
@@ -157,7 +162,7 @@ void io_stop(struct machine *m); /* joins */
 int backends_open(struct machine *m, struct refusal *why);
 void backends_report(struct machine *m, struct report_input *r); /* r->arg is m */
 void backends_quiesce(struct machine *m); /* no events any more; after io_stop() */
-void backends_close(struct machine *m);   /* what no device has taken; after that */
+void backends_close(struct machine *m);   /* devices are gone */
 
 /* machine.c */
 void machine_own(struct machine *m, struct device *d);

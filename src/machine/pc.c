@@ -91,7 +91,7 @@ static struct pci_window find_pci64_window(const struct gmem *mem)
 	return (struct pci_window){0};
 }
 
-static int add_pci_host(struct machine *m, struct pci_host **host, struct refusal *why)
+static int add_pci_host(struct machine *m, struct refusal *why)
 {
 	const struct pci_host_params p = {
 	    .ports = m->ports,
@@ -103,35 +103,34 @@ static int add_pci_host(struct machine *m, struct pci_host **host, struct refusa
 	    .memory64 = find_pci64_window(m->mem),
 	    .preset = true,
 	};
-	int err = pci_host_create(&p, host);
+	int err = pci_host_create(&p, &m->pci);
 
 	if (err)
 		return refuse_device(why, "pci", err);
-	machine_own(m, pci_host_device(*host));
+	machine_own(m, pci_host_device(m->pci));
 	return 0;
 }
 
 static int add_chipset(struct machine *m, struct refusal *why)
 {
-	struct pci_host *host;
 	struct i440fx *northbridge;
 	struct piix3 *isa;
 	int err;
 
-	if (add_pci_host(m, &host, why))
+	if (add_pci_host(m, why))
 		return -1;
 	/*
 	 * Its address port is not gathered, though only a data access uses it: the zone would have
 	 * to be the four bytes of a 4-byte write, and a reset written to the byte at 0xcf9 would
 	 * come late, after more of the guest's code has run.
 	 */
-	err = i440fx_create(host, &northbridge);
+	err = i440fx_create(m->pci, &northbridge);
 	if (err)
 		return refuse_device(why, "i440fx", err);
 	machine_own(m, i440fx_device(northbridge));
 
 	const struct piix3_params isa_params = {
-	    .host = host, .preset = true, .reset = ask_reset_control, .arg = m};
+	    .host = m->pci, .preset = true, .reset = ask_reset_control, .arg = m};
 
 	err = piix3_create(&isa_params, &isa);
 	if (err)
@@ -139,7 +138,7 @@ static int add_chipset(struct machine *m, struct refusal *why)
 	machine_own(m, piix3_device(isa));
 
 	const struct piix4_pm_params pm_params = {
-	    .host = host,
+	    .host = m->pci,
 	    .ports = m->ports,
 	    .irq = m->irqs,
 	    .loop = m->loop,
@@ -280,7 +279,9 @@ int pc_build(struct machine *m, struct refusal *why)
 		if (there && add_uart(m, i, why))
 			return -1;
 	}
-	return add_ends(m, why) || pc_tpr_build(m, why) ? -1 : 0;
+	if (add_ends(m, why) || pc_virtio_build(m, why))
+		return -1;
+	return pc_tpr_build(m, why);
 }
 
 /* False in doubt. A guest without it may need the timer of the power management block. */

@@ -328,6 +328,25 @@ static struct json_t *make_disks(const struct report_input *in)
 	return list;
 }
 
+static struct json_t *make_nets(const struct report_input *in)
+{
+	struct json_t *list = json_new_array();
+
+	for (unsigned i = 0; i < in->config->net_count; i++) {
+		const struct report_net *n = &in->net[i];
+		struct json_t *o = json_new_object();
+
+		json_put(o, "net", json_new_text(in->config->net[i].spec));
+		json_put(o, "sent_packets", json_new_unsigned(n->sent_packets));
+		json_put(o, "sent_bytes", json_new_unsigned(n->sent_bytes));
+		json_put(o, "received_packets", json_new_unsigned(n->received_packets));
+		json_put(o, "received_bytes", json_new_unsigned(n->received_bytes));
+		json_put(o, "dropped_packets", json_new_unsigned(n->dropped_packets));
+		json_add(list, o);
+	}
+	return list;
+}
+
 static void put_verdict(struct json_t *root, const struct report_input *in)
 {
 	const struct verdict *v = in->verdict;
@@ -361,6 +380,7 @@ static void make_result(const struct report_input *in, FILE *f)
 	json_put(root, "console", make_console(in));
 	json_put(root, "vcpus", make_vcpus(in));
 	json_put(root, "disks", make_disks(in));
+	json_put(root, "networks", make_nets(in));
 	if (in->tpr)
 		json_put(root, "tpr", make_tpr(in->tpr));
 	config_each(in->config, put_setting, config);

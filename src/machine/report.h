@@ -29,6 +29,12 @@ struct report_disk {
 	struct block_counters counters;
 };
 
+struct report_net {
+	uint64_t sent_packets, sent_bytes; /* by the guest */
+	uint64_t received_packets, received_bytes;
+	uint64_t dropped_packets; /* of both, by the adapter */
+};
+
 /* All pointers are borrowed for the call. */
 struct report_input {
 	const struct config *config;
@@ -46,6 +52,7 @@ struct report_input {
 	unsigned resets;              /* how often the guest started again */
 	const struct report_tpr *tpr; /* NULL: left out */
 	struct report_disk disk[CONFIG_DISKS_MAX]; /* as many as config has */
+	struct report_net net[CONFIG_NETS_MAX];
 	/* Writes each vCPU's state (vcpu_dump()) to f, which is memory; NULL: no vcpus.txt */
 	void (*dump_vcpus)(void *arg, FILE *f);
 	void *arg;

@@ -13,7 +13,12 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import devices  # noqa: E402
 
 LIMIT_S = 120  # for one run; a boot takes about 2 s in the lab on a machine with nothing else to do
 
@@ -32,10 +37,12 @@ FORBIDDEN = re.compile(r'Firmware Bug|ACPI (BIOS )?(Error|Warning|Exception)|WAR
 
 class Case:
     def __init__(self, name, options, status=0, need=(), want=(), check=None, append='',
-                 forbid=True, act=None, limit=LIMIT_S, paging='nested'):
+                 forbid=True, act=None, limit=LIMIT_S, paging='nested', files=None, after=None):
         self.name, self.options, self.status = name, options, status
         self.need, self.want, self.check, self.append = need, want, check, append
         self.forbid, self.act, self.limit = forbid, act, limit
+        # files(work, artifacts): more artifacts, in an empty folder; after(text, artifacts): checks.
+        self.files, self.after = files, after
         self.paging = paging  # of the lab's KVM (docs/lab.md); a real one needs no such help
 
 
@@ -213,14 +220,26 @@ def cases():
               forbid=False, options=('--until', 'reboot: System halted')),
         linux('no APIC', append='noapic', want=('facts-end',), forbid=False),
     ]
-    return boots + formats + endings
+    return boots + formats + endings + devices.cases(linux, Case, Failure)
 
 
 def run_case(case, lodge, artifacts, log_path):
-    command = [lodge, 'run'] + [re.sub(r'^\{(.*)\}$', lambda m: artifacts[m.group(1)], one)
-                                for one in case.options]
+    with tempfile.TemporaryDirectory() as work:
+        artifacts = dict(artifacts, work=work)
+        if case.files:
+            artifacts.update(case.files(work, artifacts))
+        content = run_lodge(case, lodge, artifacts, log_path)
+        if case.after:
+            case.after(content, artifacts)
+
+
+def run_lodge(case, lodge, artifacts, log_path):
+    def fill_in(text):
+        return re.sub(r'\{([\w.-]+)\}', lambda m: artifacts.get(m.group(1), m.group(0)), text)
+
+    command = [lodge, 'run'] + [fill_in(one) for one in case.options]
     if case.append:
-        command += ['-a', case.append]
+        command += ['-a', fill_in(case.append)]
     with open(log_path, 'wb') as log:
         log.write((' '.join(command) + '\n').encode())
         log.flush()
@@ -245,7 +264,7 @@ def run_case(case, lodge, artifacts, log_path):
 
         try:
             if case.act:
-                case.act(process, read)
+                case.act(process, read, **({'files': artifacts} if case.files else {}))
             process.wait(max(1, case.limit - (time.monotonic() - began)))
         except subprocess.TimeoutExpired:
             process.kill()

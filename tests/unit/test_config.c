@@ -171,11 +171,9 @@ static const struct bad bad_rows[] = {
     {{"--cpu", "hostx"}, "--cpu: 'hostx' is not in this version", NULL},
     {{"--cpu", "EPYC"}, "--cpu: 'EPYC' is not in this version", NULL},
     /* What is known but not built: by name, never without a word. */
-    {{"-kx", "-d", "a.img"}, "--disk: not in this version", LODGE_VERSION},
     {{"-d", "a.img,bus=ide"}, "--disk: 'a.img,bus=ide' is not in this version", "bus=virtio"},
     {{"-d", "a.img,bus=nvme"}, "--disk: 'a.img,bus=nvme' is not in this version", NULL},
     {{"--cdrom", "a.iso"}, "--cdrom: not in this version", NULL},
-    {{"-kx", "-n", "user"}, "--net: 'user' is not in this version", "none"},
     {{"-n", "user,model=e1000"}, "--net: 'user,model=e1000' is not in this version", "virtio"},
     {{"-n", "none", "-n", "none"}, "--net: 'none' is not valid; none goes with no other", NULL},
     {{"-n", "none", "-n", "user"}, "--net: 'user' is not valid; none goes with no other", NULL},
@@ -244,7 +242,7 @@ struct good {
 static const struct good good_rows[] = {
     {{NULL},
      "cpus: 1\nmemory: 512M\nmachine: pc\ncpu: host\nhyperv: false\n"
-     "tpr-patch: auto\nkernel: x\ninitrd: []\nappend: \"\"\ndisk: []\nnet:\n  - none\n"
+     "tpr-patch: auto\nkernel: x\ninitrd: []\nappend: \"\"\ndisk: []\nnet:\n  - user\n"
      "serial:\n  - stdio\ndisplay: none\ncontrol: none\non:\n  - poweroff=exit\n"
      "  - reboot=reset\n  - panic=exit\n  - triple-fault=exit\n"},
     {{"-c", "255"}, "cpus: 255\n"},
@@ -261,6 +259,11 @@ static const struct good good_rows[] = {
     {{"-m", "1023G"}, "memory: 1023G\n"},
     {{"-m", "2g"}, "memory: 2G\n"},
     {{"--memory=1536M"}, "memory: 1536M\n"},
+    {{"-d", "a.qcow2,ro"},
+     "append: \"console=ttyS0 root=/dev/vda rw\"\ndisk:\n  - \"a.qcow2,ro\"\n"},
+    {{"-da", "-a", ""}, "append: \"\"\n"},
+    {{"-n", "tap,ifname=t", "-nuser"}, "net:\n  - \"tap,ifname=t\"\n  - user\n"},
+    {{"-n", "none"}, "net:\n  - none\n"},
     {{"-a", "quiet", "-a", "console=ttyS0"}, "append: \"quiet console=ttyS0\"\n"},
     {{"-a", "", "-a", "x", "-a", ""}, "append: x\n"},
     {{"-a", "--"}, "append: \"--\"\n"},

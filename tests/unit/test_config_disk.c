@@ -35,6 +35,7 @@ static void has_defaults(void **state)
 	assert_int_equal(d.params.on_eio, BLOCK_REPORT);
 	assert_int_equal(d.bus, DISK_BUS_DEFAULT);
 	assert_string_equal(d.serial, "");
+	assert_false(d.packed);
 }
 
 static void takes_every_key(void **state)
@@ -43,7 +44,7 @@ static void takes_every_key(void **state)
 
 	(void)state;
 	parse("x,,y.qcow2,backing=b=c.qcow2,backing=base.raw,bus=nvme,ephemeral,cache=directsync,"
-	      "aio=libaio,serial=S 1,,2",
+	      "aio=libaio,serial=S 1,,2,packed=on",
 	      &d);
 	assert_string_equal(d.params.image.path, "x,y.qcow2");
 	assert_int_equal(d.params.image.format, BLOCK_FORMAT_QCOW2);
@@ -57,6 +58,7 @@ static void takes_every_key(void **state)
 	assert_int_equal(d.params.cache, BLOCK_CACHE_DIRECTSYNC);
 	assert_int_equal(d.params.aio, BLOCK_AIO_LIBAIO);
 	assert_string_equal(d.serial, "S 1,2");
+	assert_true(d.packed);
 	parse("disk.qcow2,format=raw,ro", &d);
 	assert_int_equal(d.params.image.format, BLOCK_FORMAT_RAW);
 	assert_true(d.params.image.format_stated && d.params.read_only);
@@ -75,6 +77,7 @@ static void refuses_what_it_does_not_know(void **state)
 	    {"a,format=", "format is raw or qcow2"},
 	    {"a,format=vmdk", "'vmdk' is not valid; format is"},
 	    {"a,bus=scsi", "bus is virtio"},
+	    {"a,packed=1", "packed is on or off"},
 	    {"a,cache=", "cache is writeback"},
 	    {"a,aio=native", "aio is auto"},
 	    {"a,aio=libaio", "needs cache=none"},

@@ -43,7 +43,7 @@ static void takes_every_key(void **state)
 
 	(void)state;
 	parse("user,fwd=2222:22,fwd=udp:192.0.2.1:53:5353,fwd=tcp:1:65535,mac=52:54:00:aB:cD:eF,"
-	      "model=virtio",
+	      "model=virtio,packed=on",
 	      3, &n);
 	assert_int_equal(n.params.forward_count, 3);
 	assert_false(n.params.forward[0].udp);
@@ -59,6 +59,7 @@ static void takes_every_key(void **state)
 	assert_true(n.mac_given);
 	assert_memory_equal(n.params.mac, "\x52\x54\x00\xab\xcd\xef", 6);
 	assert_int_equal(n.model, NET_MODEL_VIRTIO);
+	assert_true(n.packed);
 	parse("tap,fd=3,fd=10,queues=2", 0, &n);
 	assert_int_equal(n.params.fd_count, 2);
 	assert_int_equal(n.params.fd[1], 10);
@@ -124,6 +125,7 @@ static void refuses_what_it_does_not_know(void **state)
 	    {"user,mac=0g:00:00:00:00:00", "give mac=XX"},
 	    {"user,mac=01:00:00:00:00:00", "not of a group"},
 	    {"user,mac=00:00:00:00:00:00", "not of a group"},
+	    {"user,packed=", "packed is on or off"},
 	    {"user,model=ne2k", "model is virtio"},
 	    {"tap", "needs either ifname= or fd="},
 	    {"tap,ifname=a,fd=3", "needs either ifname= or fd="},

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The virtio devices of the machine `pc`: each disk and adapter of the configuration in a PCI slot
+ * of its own, always the same one, so that a guest's names for them stay; and a source of random
+ * numbers where there is any other, so that its driver is there too.
+ *
+ * All of them run on the io loop. A disk has a queue for each vCPU.
+ */
+#include "machine/machine_internal.h"
+
+#include "machine/layout.h"
+#include "machine/report.h"
+#include "virtio/blk.h"
+#include "virtio/net.h"
+#include "virtio/rng.h"
+#include "virtio/transport_pci.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Takes v over, also when it fails. */
+static int plug(struct machine *m, struct virtio_device *v, unsigned slot, bool packed,
+		struct refusal *why)
+{
+	const struct virtio_pci_params p = {.host = m->pci, .devfn = PCI_DEVFN(slot, 0), .v = v};
+	struct virtio_pci *x;
+	int err;
+
+	machine_own(m, &v->base);
+	if (!packed)
+		v->offered &= ~VIRTIO_F_RING_PACKED;
+	err = virtio_pci_create(&p, &x);
+	if (err)
+		return refuse(why, STATUS_HOST, NULL, v->type->name, "%s", strerror(-err));
+	machine_own(m, virtio_pci_device(x));
+	return 0;
+}
+
+static int add_rng(struct machine *m, struct refusal *why)
+{
+	const struct virtio_rng_params p = {.mem = m->mem, .loop = m->io.loop};
+	struct virtio_device *v;
+	int err = virtio_rng_create(&p, &v);
+
+	if (err)
+		return refuse(why, STATUS_HOST, NULL, "virtio-rng", "%s", strerror(-err));
+	return plug(m, v, LAYOUT_PCI_RNG, false, why);
+}
+
+static int add_net(struct machine *m, unsigned i, struct refusal *why)
+{
+	struct machine_net *n = &m->net[i];
+	struct virtio_net_params p = {
+	    .mem = m->mem,
+	    .loop = m->io.loop,
+	    .net = n->net,
+	    .pairs = m->config->cpus,
+	};
+	int err;
+
+	memcpy(p.mac, n->config->params.mac, sizeof(p.mac));
+	if (p.pairs > net_queues(n->net))
+		p.pairs = net_queues(n->net);
+	err = virtio_net_create(&p, &n->device);
+	if (err)
+		return refuse(why, STATUS_HOST, "--net", n->config->spec, "%s", strerror(-err));
+	return plug(m, n->device, LAYOUT_PCI_NET + i, n->config->packed, why);
+}
+
+static int add_disk(struct machine *m, unsigned i, struct refusal *why)
+{
+	struct machine_disk *d = &m->disk[i];
+	unsigned cpus = m->config->cpus;
+	const struct virtio_blk_params p = {
+	    .mem = m->mem,
+	    .loop = m->io.loop,
+	    .disk = d->block,
+	    .queues = cpus < VIRTIO_BLK_QUEUES_MAX ? cpus : VIRTIO_BLK_QUEUES_MAX,
+	    .serial = d->config->serial[0] ? d->config->serial : NULL,
+	};
+	struct virtio_device *v;
+	int err = virtio_blk_create(&p, &v);
+
+	if (err)
+		return refuse(why, STATUS_HOST, "--disk", d->config->spec, "%s", strerror(-err));
+	d->taken = true;
+	return plug(m, v, LAYOUT_PCI_DISK + i, d->config->packed, why);
+}
+
+int pc_virtio_build(struct machine *m, struct refusal *why)
+{
+	const struct config *c = m->config;
+
+	if (!c->disk_count && !c->net_count)
+		return 0;
+	if (add_rng(m, why))
+		return -1;
+	for (unsigned i = 0; i < c->net_count; i++) {
+		if (add_net(m, i, why))
+			return -1;
+	}
+	for (unsigned i = 0; i < c->disk_count; i++) {
+		if (add_disk(m, i, why))
+			return -1;
+	}
+	return 0;
+}
+
+static void count_nets(void *arg)
+{
+	struct report_input *r = arg;
+	struct machine *m = r->arg;
+
+	for (unsigned i = 0; i < m->config->net_count; i++) {
+		const struct virtio_net_counters *c = virtio_net_counters(m->net[i].device);
+
+		r->net[i] = (struct report_net){
+		    .sent_packets = c->tx_packets,
+		    .sent_bytes = c->tx_bytes,
+		    .received_packets = c->rx_packets,
+		    .received_bytes = c->rx_bytes,
+		    .dropped_packets = c->tx_malformed + c->rx_filtered + c->rx_too_long +
+				       c->rx_malformed + c->rx_inactive,
+		};
+	}
+}
+
+void pc_virtio_report(struct machine *m, struct report_input *r)
+{
+	io_call(m, count_nets, r);
+}
