@@ -215,10 +215,8 @@ static void update_watch(struct tap_queue *q)
 
 	if (q->fd < 0)
 		return;
-	if (q->attached) {
-		events |= n->ready[q - q->tap->queue] && !q->held ? EPOLLIN : 0;
-		events |= q->blocked ? EPOLLOUT : 0;
-	}
+	events |= n->ready[q - q->tap->queue] && !q->held ? EPOLLIN : 0;
+	events |= q->blocked ? EPOLLOUT : 0;
 	loop_rewatch(n->loop, &q->watch, events);
 }
 

@@ -388,6 +388,34 @@ static void test_forward_udp(void **state)
 	assert_true(net_rig_wait(&f->rig, has_udp, f));
 }
 
+/* Nobody paces datagrams: what the guest has no room for stays in the host's socket. */
+static void test_datagrams_without_room(void **state)
+{
+	struct fixture *f = *state;
+	struct net_params p = plain;
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	uint16_t mine;
+
+	p.forward[0].udp = true;
+	p.forward[0].host_port = free_port(SOCK_DGRAM);
+	p.forward[0].guest_port = 53;
+	p.forward_count = 1;
+	open_user(f, &p);
+	guest_send_arp(&f->rig, HOST_IP);
+	net_rig_run(&f->rig);
+	f->rig.room = 0;
+	f->peer = host_socket(SOCK_DGRAM, &mine);
+	a.sin_port = htons(p.forward[0].host_port);
+	for (unsigned i = 0; i < 100; i++) {
+		sendto(f->peer, "ping", 4, 0, (struct sockaddr *)&a, sizeof(a));
+		net_rig_run(&f->rig);
+		guest_send_arp(&f->rig, HOST_IP); /* answered, which is work for the loop */
+		net_rig_run(&f->rig);
+	}
+	assert_in_range(waiting(f), 100, 104);
+	assert_int_equal(loop_step(f->rig.loop), 0); /* nor is it asked again and again */
+}
+
 static void port_in_use(struct fixture *f, int type)
 {
 	struct net_params p = plain;
@@ -530,6 +558,7 @@ int main(void)
 	    TEST(test_no_room_in_the_guest),
 	    TEST(test_forward_tcp),
 	    TEST(test_forward_udp),
+	    TEST(test_datagrams_without_room),
 	    TEST(test_forward_tcp_port_in_use),
 	    TEST(test_forward_udp_port_in_use),
 	    TEST(test_same_forward_twice),
