@@ -7,6 +7,8 @@
 #include "script.h"
 #include "virtio_pci_rig.h"
 
+#include <string.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Near a register, mostly. */
@@ -56,6 +58,14 @@ static void act(struct virtio_pci_rig *r, uint8_t what)
 	}
 }
 
+static void begin(struct virtio_pci_rig *r)
+{
+	if (!r->mem)
+		virtio_pci_rig_init(r, false, false);
+	memset(r->fake.v.config, 0, sizeof(r->fake.v.config));
+	r->fake.v.generation = 0;
+}
+
 static void end(struct virtio_pci_rig *r)
 {
 	r->fake.slow = false;
@@ -63,7 +73,7 @@ static void end(struct virtio_pci_rig *r)
 	device_reset(virtio_pci_device(r->pci));
 	must(virtio_pci_driver_start(&r->driver, VIRTIO_F_VERSION_1, 1, FAKE_DRIVER_BYTES, 16));
 	must(virtio_pci_rig_exchange(r, 0));
-	virtio_pci_rig_fini(r);
+	device_reset(virtio_pci_device(r->pci));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -71,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct script s = {data, data + size};
 	static struct virtio_pci_rig r;
 
-	virtio_pci_rig_init(&r, false, false);
+	begin(&r);
 	while (s.at < s.end) {
 		uint8_t op = next8(&s);
 		unsigned width = 1u << (op >> 4 & 3);
