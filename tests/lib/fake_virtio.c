@@ -28,20 +28,41 @@ static void fake_kicked(struct virtio_device *v, struct virtq *q)
 	virtio_notify(v, q);
 }
 
+static void answer_due(struct task *t)
+{
+	struct fake_virtio *f = container_of(t, struct fake_virtio, answer);
+
+	if (f->rounds) {
+		f->rounds--;
+		loop_post(f->v.loop, t);
+	} else {
+		fake_virtio_answer(f);
+	}
+}
+
+static void asked(struct fake_virtio *f)
+{
+	if (f->slow)
+		return;
+	f->rounds = f->late;
+	if (f->late)
+		loop_post(f->v.loop, &f->answer);
+	else
+		fake_virtio_answer(f);
+}
+
 static void fake_stop(struct virtio_device *v)
 {
 	of(v)->stops++;
 	of(v)->stop_asked = true;
-	if (!of(v)->slow)
-		fake_virtio_answer(of(v));
+	asked(of(v));
 }
 
 static void fake_stop_queue(struct virtio_device *v, struct virtq *q)
 {
 	of(v)->queue_stops++;
 	of(v)->stop_queue_asked = q;
-	if (!of(v)->slow)
-		fake_virtio_answer(of(v));
+	asked(of(v));
 }
 
 static void fake_config_write(struct virtio_device *v, unsigned offset, const uint8_t *bytes,
@@ -100,6 +121,7 @@ void fake_virtio_init(struct fake_virtio *f, const struct gmem *mem, struct loop
 	if (virtio_device_init(&f->v, &p))
 		abort();
 	f->v.base.ops = &ops;
+	f->answer.fn = answer_due;
 	virtio_attach(&f->v, &transport, f);
 }
 

@@ -14,8 +14,11 @@
 
 struct fake_virtio {
 	struct virtio_device v;
-	bool slow; /* stops are answered by fake_virtio_answer() */
-	bool deaf; /* kicks are counted only */
+	bool slow;     /* stops are answered by fake_virtio_answer() */
+	bool deaf;     /* kicks are counted only */
+	unsigned late; /* or so many rounds of the loop later */
+	struct task answer;
+	unsigned rounds; /* until then */
 	bool stop_asked;
 	struct virtq *stop_queue_asked;
 	unsigned starts, stops, queue_stops, kicks[FAKE_VIRTIO_QUEUES];

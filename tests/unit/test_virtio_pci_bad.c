@@ -200,6 +200,7 @@ static void test_threads(void **state)
 
 	(void)state;
 	virtio_pci_rig_init(&r, false, false);
+	r.fake.late = 2;
 	assert_int_equal(thread_start(&loop, "loop", run_loop, &r), 0);
 	for (unsigned i = 0; i < 2; i++) {
 		vcpus[i].rig = &r;
@@ -212,6 +213,7 @@ static void test_threads(void **state)
 	device_reset(virtio_pci_device(r.pci));
 	loop_stop(r.board.loop);
 	assert_int_equal(pthread_join(loop, NULL), 0);
+	r.fake.late = 0;
 	must_work(&r);
 	virtio_pci_rig_fini(&r);
 }
