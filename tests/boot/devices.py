@@ -47,6 +47,7 @@ echo "dhcp: $ip/$mask router $router dns $dns"
 UP = ('ip link set lo up; ip link set eth0 up; udhcpc -q -n -f -i eth0 -s /etc/dhcp >/tmp/dhcp 2>&1; '
       'grep dhcp: /tmp/dhcp')
 
+DEBIAN_LIMIT_S = 400
 DATA_BYTES = 8 << 20
 # A file of random bytes, its checksum, and a small one, written and synced.
 WRITE = (f'dd if=/dev/urandom of=/data bs=64k count={DATA_BYTES >> 16} 2>/dev/null; sync; '
@@ -269,6 +270,38 @@ def cases(linux, Case, Failure):
         if 'page of the guest' not in artifacts.get('answer', ''):
             raise Failure(f'through the forward came {artifacts.get("answer")!r}')
 
+    def debian_files(work, artifacts):
+        disk = f'{work}/over.qcow2'
+        subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b',
+                        artifacts['debian'], disk], check=True)
+        key = f'{work}/id'
+        shutil.copy(artifacts['debian-key'], key)
+        os.chmod(key, 0o600)
+        web = Web()
+        return {'disk': disk, 'key': key, 'web': str(web.server_address[1]), 'sum': web.sum,
+                'port': str(free_port())}
+
+    def log_in(process, read, files):
+        """By ssh through the forward: what the guest has, what it can reach, then its end."""
+        remote = ('systemctl is-system-running --wait; ip -4 -br address; '
+                  f'exec 3<>/dev/tcp/10.0.2.2/{files["web"]}; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; '
+                  'sed "1,/^\\r$/d" <&3 | sha256sum; echo note >/root/note; systemctl poweroff')
+        command = ['ssh', '-q', '-i', files['key'], '-p', files['port'], '-o',
+                   'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o',
+                   'ConnectTimeout=20', '-o', 'BatchMode=yes', 'root@127.0.0.1', remote]
+        files['answer'] = ''
+        end = time.monotonic() + DEBIAN_LIMIT_S - 60
+        while process.poll() is None and time.monotonic() < end and not files['answer']:
+            files['answer'] = subprocess.run(command, capture_output=True, text=True,
+                                             stdin=subprocess.DEVNULL, check=False).stdout
+            time.sleep(1)
+
+    def logged_in(text, artifacts):
+        check_image(artifacts['disk'])
+        answer = artifacts['answer']
+        if not re.search(r'10\.0\.2\.15/24', answer) or artifacts['sum'] not in answer:
+            raise Failure(f'over ssh came {answer!r}')
+
     def stop_twice(process, read, files):
         if read('writing'):
             time.sleep(1)
@@ -317,6 +350,11 @@ def cases(linux, Case, Failure):
         networked('network: DHCP, TCP to the host', fetch_page, after=has_sum),
         networked('network: the same, backports', fetch_page, kernel='backports', memory_mib=512,
                   after=has_sum),
+        Case('Debian on a disk: login, DHCP, TCP out, ssh in', [
+            '-m', '512', '-k', '{debian-kernel}', '-i', '{debian-initrd}', '-d',
+            '{disk},backing={debian}', '-n', 'user,fwd={port}:22'], need=('debian',),
+            files=debian_files, act=log_in, after=logged_in, want=('lodge login:',), forbid=False,
+            limit=DEBIAN_LIMIT_S),
         networked('network: TCP in through a forward', serve + 'sleep 3', act=knock,
                   net='user,fwd={port}:80', after=answered),
     ]

@@ -20,12 +20,27 @@ def word(room, words, pattern):
     room.run(words).expect_status(0).expect_silence().expect_out(pattern)
 
 
+CHIPSET = ['pci 00:00.0 8086:1237 class 060000', 'pci 00:01.0 8086:7000 class 060100',
+           'pci 00:01.3 8086:7113 class 068000']
+NETWORK = 'pci 00:04.0 1af4:1000 class 020000'
+
+
 @case('device: PCI bus 0 is an i440FX with a PIIX')
 def pci(room):
+    run = room.run('pci', '-n', 'none').expect_status(0)
+    expect(run.out.splitlines() == CHIPSET, f'it is {run.out!r}')
+
+
+@case('device: a network adapter by default, a disk in its own slot')
+def pci_devices(room):
     run = room.run('pci').expect_status(0)
-    expect(run.out.splitlines() == ['pci 00:00.0 8086:1237 class 060000',
-                                    'pci 00:01.0 8086:7000 class 060100',
-                                    'pci 00:01.3 8086:7113 class 068000'], f'it is {run.out!r}')
+    expect(run.out.splitlines() == CHIPSET + [NETWORK], f'it is {run.out!r}')
+    disk = os.path.join(room.folder, 'disk.img')
+    with open(disk, 'wb') as file:
+        file.truncate(1 << 20)
+    run = room.run('pci', '-d', disk).expect_status(0)
+    expect(run.out.splitlines()[3:] == ['pci 00:03.0 1af4:1005 class 00ff00', NETWORK,
+                                        'pci 00:0c.0 1af4:1001 class 010000'], f'it is {run.out!r}')
 
 
 @case('device: interrupts 9, 10 and 11 are levels, after a reset too')
