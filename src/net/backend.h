@@ -57,12 +57,19 @@ extern const struct net_backend net_user, net_tap, net_passt, net_null, net_dgra
  */
 bool net_deliver(struct net *n, unsigned queue, const struct net_header *h, const void *frame,
 		 size_t size);
+bool net_deliver_pieces(struct net *n, unsigned queue, const struct net_header *h,
+			const struct iovec *frame, unsigned count, size_t size);
 void net_delivered(struct net *n, unsigned queue);
 void net_send_ready(struct net *n, unsigned queue);
 void net_change_link(struct net *n, bool up);
 
 /* Copies at most size bytes of a frame; how many there were. */
 size_t net_gather(void *to, size_t size, const struct iovec *frame, unsigned count);
+/*
+ * The Internet checksum's sum of RFC 1071 over size bytes and what was summed before, folded to 16
+ * bits, in network byte order; the checksum is its complement.
+ */
+uint16_t net_sum(uint16_t before, const void *p, size_t size);
 /* The checksum that h leaves to us, section 5.1.6.2; h is valid for size. Others: nothing. */
 void net_complete_checksum(uint8_t *frame, size_t size, const struct net_header *h);
 

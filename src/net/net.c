@@ -220,11 +220,17 @@ bool net_deliver(struct net *n, unsigned queue, const struct net_header *h, cons
 	struct iovec iov = {.iov_len = size};
 
 	memcpy(&iov.iov_base, &frame, sizeof(frame)); /* it has no const */
+	return net_deliver_pieces(n, queue, h, &iov, 1, size);
+}
+
+bool net_deliver_pieces(struct net *n, unsigned queue, const struct net_header *h,
+			const struct iovec *frame, unsigned count, size_t size)
+{
 	if (size < NET_FRAME_MIN || size > NET_FRAME_MAX)
 		return true;
 	if (!n->ready[queue] || !n->client.receive)
 		return false;
-	if (n->client.receive(n->client.arg, queue, h, &iov, 1))
+	if (n->client.receive(n->client.arg, queue, h, frame, count))
 		return true;
 	n->ready[queue] = false;
 	return false;
@@ -264,22 +270,23 @@ size_t net_gather(void *to, size_t size, const struct iovec *frame, unsigned cou
 	return done;
 }
 
-/* RFC 1071, over big-endian words; what is carried past 16 bits is folded at the end. */
-static uint16_t internet_checksum(const uint8_t *p, size_t size)
+/* What is carried past 16 bits is folded at the end; the sum is the same in any byte order. */
+uint16_t net_sum(uint16_t before, const void *p, size_t size)
 {
-	uint64_t sum = 0;
+	const uint8_t *at = p;
+	uint64_t sum = before;
 	uint32_t word;
 
-	for (; size >= 4; p += 4, size -= 4) {
-		memcpy(&word, p, 4);
+	for (; size >= 4; at += 4, size -= 4) {
+		memcpy(&word, at, 4);
 		sum += word;
 	}
 	word = 0;
-	memcpy(&word, p, size);
+	memcpy(&word, at, size);
 	sum += word;
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
+	return (uint16_t)sum;
 }
 
 void net_complete_checksum(uint8_t *frame, size_t size, const struct net_header *h)
@@ -288,7 +295,7 @@ void net_complete_checksum(uint8_t *frame, size_t size, const struct net_header 
 
 	if (!(h->flags & NET_NEEDS_CSUM))
 		return;
-	sum = internet_checksum(frame + h->checksum_start, size - h->checksum_start);
+	sum = (uint16_t)~net_sum(0, frame + h->checksum_start, size - h->checksum_start);
 	if (!sum) /* to UDP, 0 says that there is none; elsewhere both mean the same */
 		sum = 0xffff;
 	memcpy(frame + h->checksum_start + h->checksum_offset, &sum, sizeof(sum));

@@ -4,10 +4,11 @@
  *
  * Theory of operation: a packet of the guest is copied, completed and given to libslirp, which
  * takes TCP segments of any size, so that checksums and segmentation are offered to the guest: it
- * then hands over 64 KiB at a time. What libslirp has for the guest goes straight into the
- * adapter's buffers, or waits in a ring of fixed size while the adapter's own call is under way or
- * the guest has no buffers. While anything waits, the host's sockets are not read, so that the rest
- * stays with its sender; a ring that is full all the same drops, as networks do.
+ * then hands over 64 KiB at a time. What libslirp has for the guest waits in a ring of fixed size
+ * until the call that made it is over, so that segments that belong together go over together, and
+ * on while the guest has no buffers. Meanwhile the host's sockets are not read, so that the rest
+ * stays with its sender, and the guest's own packets wait while there are many answers to them; a
+ * ring that is full all the same drops, as networks do.
  *
  * Without forwards nothing is made before the guest's first packet, so a guest without a network
  * costs nothing. With forwards, all ports are bound before the guest starts, or it does not.
@@ -24,6 +25,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* So many answers wait while the guest takes any: it sends nothing before it took some of them. */
+#define WAITING_MANY (USER_WAITING_MAX / 2)
 
 #define ETHERTYPE_AT 12u
 #define ETHER_BYTES  14u
@@ -87,69 +91,76 @@ static bool resolves(const uint8_t *p, size_t size)
 
 /* --- to the guest --- */
 
-/* libslirp made its checksums a moment ago. */
-static bool deliver(struct user *u, const void *frame, size_t size)
+struct user_packet *user_waiting(struct user *u, unsigned number)
 {
-	const bool trusted = u->net->offloads & NET_OFFLOAD_CSUM;
-	const struct net_header h = {.flags = trusted ? NET_DATA_VALID : 0};
-	const bool done = net_deliver(u->net, 0, &h, frame, size);
-
-	u->delivered |= done;
-	return done;
-}
-
-static void hand_over(struct user *u)
-{
-	struct user_packet *p;
-
-	while (u->waiting_count) {
-		p = &u->waiting[u->waiting_first];
-		if (!deliver(u, p->data, p->size))
-			return;
-		u->waiting_first = (u->waiting_first + 1) % USER_WAITING_MAX;
-		u->waiting_count--;
-	}
+	return &u->waiting[(u->waiting_first + number) % USER_WAITING_MAX];
 }
 
 void user_packet(struct user *u, const void *frame, size_t size)
 {
 	struct user_packet *p;
 
-	if (!u->in_call && !u->waiting_count && deliver(u, frame, size))
-		return;
+	if (!u->in_call && u->waiting_count >= WAITING_MANY)
+		user_hand_over(u);
 	if (u->waiting_count == USER_WAITING_MAX || size > USER_FRAME_MAX) {
 		log_guest(LOG_DEBUG, "net: user: a packet for the guest of %zu bytes is dropped",
 			  size);
 		return;
 	}
-	p = &u->waiting[(u->waiting_first + u->waiting_count++) % USER_WAITING_MAX];
+	p = user_waiting(u, u->waiting_count++);
 	p->size = (uint16_t)size;
 	memcpy(p->data, frame, size);
 	if (u->in_call)
 		loop_timer_set(u->net->loop, &u->soon, 0);
 }
 
-void user_work(struct user *u, bool sockets)
+/* Handed over is what there was; tells the adapter, and whether sockets are looked at. */
+static void finish(struct user *u)
 {
-	hand_over(u);
-	/* Timeouts are kept in any case; they move little. */
-	if (!sockets || (!u->waiting_count && u->net->ready[0]))
-		user_poll_run(u, sockets);
 	user_poll_enable(u, !u->waiting_count && u->net->ready[0]);
 	if (u->delivered) {
 		u->delivered = false;
 		net_delivered(u->net, 0);
 	}
+	if (u->blocked && (u->waiting_count < WAITING_MANY || !u->net->ready[0])) {
+		u->blocked = false;
+		net_send_ready(u->net, 0);
+	}
+}
+
+void user_work(struct user *u, bool sockets)
+{
+	user_hand_over(u);
+	/* Timeouts are kept in any case; they move little. */
+	if (!sockets || (!u->waiting_count && u->net->ready[0])) {
+		user_poll_run(u, sockets);
+		user_hand_over(u);
+	}
+	finish(u);
 }
 
 static void user_soon(struct timer *t)
 {
 	struct user *u = container_of(t, struct user, soon);
+	const bool poll = u->poll_soon;
 
-	if (u->failed)
+	if (u->failed) {
 		net_change_link(u->net, false);
-	else if (u->slirp)
+		return;
+	}
+	u->poll_soon = false;
+	if (poll) {
 		user_work(u, true);
+		return;
+	}
+	user_hand_over(u);
+	finish(u);
+}
+
+static void work_soon(struct user *u)
+{
+	u->poll_soon = true;
+	loop_timer_set(u->net->loop, &u->soon, 0);
 }
 
 static void user_ready_changed(struct net *n, unsigned queue)
@@ -157,7 +168,11 @@ static void user_ready_changed(struct net *n, unsigned queue)
 	struct user *u = n->state;
 
 	(void)queue;
-	if (n->ready[0] && u->slirp)
+	if (!u->slirp)
+		return;
+	if (n->ready[0])
+		work_soon(u);
+	else if (u->blocked) /* it may be long before it takes any */
 		loop_timer_set(n->loop, &u->soon, 0);
 }
 
@@ -171,7 +186,7 @@ static bool start(struct user *u)
 	if (u->failed)
 		return false;
 	if (!user_create(u, &why)) {
-		loop_timer_set(u->net->loop, &u->soon, 0);
+		work_soon(u);
 		return true;
 	}
 	log_warning("%s; the guest has no network", why.text);
@@ -186,6 +201,11 @@ static bool user_send(struct net *n, unsigned queue, const struct net_header *h,
 	struct user *u = n->state;
 
 	(void)queue;
+	if (u->waiting_count >= WAITING_MANY && n->ready[0]) {
+		u->blocked = true;
+		loop_timer_set(n->loop, &u->soon, 0);
+		return false;
+	}
 	net_gather(u->frame, size, frame, count);
 	if (!allowed(u, u->frame, size) || (!u->slirp && !start(u)))
 		return true;
@@ -195,7 +215,7 @@ static bool user_send(struct net *n, unsigned queue, const struct net_header *h,
 	u->in_call = false;
 	u->sent = true;
 	if (resolves(u->frame, size))
-		loop_timer_set(n->loop, &u->soon, 0);
+		work_soon(u);
 	return true;
 }
 
@@ -285,7 +305,7 @@ static int user_open(struct net *n, const struct net_params *p, struct refusal *
 	n->queues = 1;
 	n->link = true;
 	n->send_offloads = NET_TCP_OFFLOADS;
-	n->receive_offloads = NET_OFFLOAD_CSUM;
+	n->receive_offloads = NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4;
 	if (!forward_all(u, p, why))
 		return 0;
 	user_close(n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The user-mode network in three parts: user.c carries packets, user_slirp.c loads libslirp and
- * makes a network of it, user_poll.c runs its sockets and timers on our loop.
+ * The user-mode network in four parts: user.c carries packets, user_merge.c makes large ones for
+ * the guest, user_slirp.c loads libslirp and makes a network of it, user_poll.c runs its sockets
+ * and timers on our loop.
  */
 #ifndef NET_USER_H
 #define NET_USER_H
@@ -73,11 +74,18 @@ struct user {
 	bool failed;                 /* it could not be made */
 	bool in_call;                /* of the adapter's: what comes now has to wait */
 	bool delivered;              /* since the last net_delivered() */
+	bool poll_soon;              /* libslirp is to look at its sockets, too, when soon is due */
+	bool blocked;                /* the adapter waits until the ring has room for answers */
 	bool sent;                   /* since the last user_poll_sync() */
 	struct user_packet *waiting; /* ring */
 	unsigned waiting_first, waiting_count;
 	uint8_t frame[NET_FRAME_MAX]; /* of the guest */
 };
+
+/* The number-th of those that wait. */
+struct user_packet *user_waiting(struct user *u, unsigned number);
+/* Hands over what waits, as far as the guest has room; u->delivered. */
+void user_hand_over(struct user *u);
 
 /* 0, or -1 with *why (69). */
 int user_load(struct refusal *why);

@@ -152,8 +152,11 @@ bool guest_read_tcp(const struct net_rig *r, unsigned i, struct tcp_packet *t)
 	length = get16(ip + 2);
 	header = 20 + (tcp[12] >> 4) * 4u;
 	if (length + IP_AT > r->packet[i].size || header > length || get32(ip + 16) != GUEST_IP ||
-	    sum_of(ip, 20, 0) != 0xffff ||
-	    sum_of(tcp, length - 20, pseudo_sum(ip, length - 20)) != 0xffff)
+	    sum_of(ip, 20, 0) != 0xffff)
+		return false;
+	if (r->packet[i].header.flags & NET_NEEDS_CSUM
+		? get16(tcp + 16) != pseudo_sum(ip, length - 20)
+		: sum_of(tcp, length - 20, pseudo_sum(ip, length - 20)) != 0xffff)
 		return false;
 	t->from = (uint16_t)get16(tcp);
 	t->to = (uint16_t)get16(tcp + 2);
@@ -232,8 +235,12 @@ void guest_tcp_work(struct guest_tcp *g)
 	for (unsigned i = 0; i < r->packets; i++) {
 		if (get16(r->packet[i].data + 12) == 0x0806 && r->packet[i].data[21] == 1)
 			guest_answer_arp(r);
-		else if (guest_read_tcp(r, i, &t) && t.to == g->port)
+		else if (guest_read_tcp(r, i, &t) && t.to == g->port) {
+			g->packets += t.size > 0;
+			g->merged += r->packet[i].header.gso_type == NET_GSO_TCPV4;
+			g->largest = t.size > g->largest ? t.size : g->largest;
 			take(g, &t);
+		}
 	}
 	net_rig_forget(r);
 }

@@ -48,6 +48,8 @@ struct guest_tcp {
 	uint8_t *received;
 	size_t received_size;
 	bool open, closed, reset;
+	unsigned packets, merged; /* with data; of them those of several segments */
+	size_t largest;           /* bytes of data */
 };
 
 void guest_tcp_connect(struct guest_tcp *g, struct net_rig *r, uint16_t port, uint16_t peer_port);

@@ -225,14 +225,41 @@ static void test_cve_49_longest(void **state)
 	still_alive(f);
 }
 
+static void test_random_frames(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t x = 7;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		for (size_t j = 0; j < 400; j++) {
+			x = x * 1664525u + 1013904223u;
+			f->frame[j] = (uint8_t)(x >> 24);
+		}
+		memcpy(f->frame + 12,
+		       i % 3 == 0   ? "\x08\0"
+		       : i % 3 == 1 ? "\x08\6"
+				    : "\x86\xdd",
+		       2);
+		f->frame[14] = i % 3 == 0 ? 0x45 : f->frame[14];
+		send_it(f, 14 + (x >> 8) % 386);
+		if (i % 64 == 0)
+			fake_clock_step(&f->rig.clock, NS_PER_MS * (i % 700));
+	}
+	still_alive(f);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_cve_49_short_arp_and_ncsi), TEST(test_cve_49_short_udp_services),
-	    TEST(test_cve_49_lengths_that_lie),   TEST(test_cve_49_lengths_that_lie_over_ipv6),
-	    TEST(test_cve_49_fragments),          TEST(test_cve_49_longest),
+	    TEST(test_cve_49_short_arp_and_ncsi),
+	    TEST(test_cve_49_short_udp_services),
+	    TEST(test_cve_49_lengths_that_lie),
+	    TEST(test_cve_49_lengths_that_lie_over_ipv6),
+	    TEST(test_cve_49_fragments),
+	    TEST(test_cve_49_longest),
+	    TEST(test_random_frames),
 	};
 
 	return cmocka_run_group_tests_name("net_user_bad", tests, NULL, NULL);
