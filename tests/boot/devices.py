@@ -6,6 +6,7 @@ session.py adds to its own.
 The guests are Debian's kernels with their own virtio modules in an initramfs. Their root, where they
 have one, is an ext4 file system with busybox; what they wrote is read back from the image.
 """
+import fcntl
 import hashlib
 import http.server
 import json
@@ -15,6 +16,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -132,9 +134,9 @@ def tool(name):
 
 
 class Web(http.server.ThreadingHTTPServer):
-    """A server on the host's loopback, as guests see it under 10.0.2.2."""
+    """A server, by default on the host's loopback, as guests see it under 10.0.2.2."""
 
-    def __init__(self):
+    def __init__(self, address='127.0.0.1'):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 body = hashlib.sha256(b'lodge').hexdigest().encode() * 16384  # 1 MiB
@@ -146,7 +148,7 @@ class Web(http.server.ThreadingHTTPServer):
             def log_message(self, *_):
                 pass
 
-        super().__init__(('127.0.0.1', 0), Handler)
+        super().__init__((address, 0), Handler)
         self.sum = hashlib.sha256(hashlib.sha256(b'lodge').hexdigest().encode() * 16384).hexdigest()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -156,12 +158,27 @@ def free_port():
         return server.getsockname()[1]
 
 
-def fetch(port, limit_s=20):
-    """What a web server answers behind a local port, as text."""
+def make_tap(artifacts, reasons):
+    """An interface with two ends' room, in the lab only: a host's interfaces are not ours to make."""
+    if not os.environ.get('LODGE_LAB'):
+        reasons['tap'] = 'interfaces are made in the lab only'
+        return
+    subprocess.run(['busybox', 'modprobe', 'tun'], check=True)
+    with open('/dev/net/tun', 'rb+', buffering=0) as tun:
+        # TUNSETIFF: IFF_TAP, IFF_NO_PI, IFF_MULTI_QUEUE; TUNSETPERSIST
+        fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH22x', b'lodge0', 0x1102))
+        fcntl.ioctl(tun, 0x400454cb, 1)
+    for words in ('addr add 192.168.77.1/24 dev lodge0', 'link set lodge0 up'):
+        subprocess.run(['busybox', 'ip'] + words.split(), check=True)
+    artifacts['tap'] = 'lodge0'
+
+
+def fetch(port, limit_s=20, host='127.0.0.1'):
+    """What a web server answers behind a port, as text."""
     end = time.monotonic() + limit_s
     while True:
         try:
-            with socket.create_connection(('127.0.0.1', port), 5) as peer:
+            with socket.create_connection((host, port), 5) as peer:
                 peer.sendall(b'GET /index.html HTTP/1.0\r\n\r\n')
                 text = b''
                 while data := peer.recv(65536):
@@ -229,6 +246,23 @@ def cases(linux, Case, Failure):
                      command=f'{UP}; {command}',
                      want=(r'dhcp: 10\.0\.2\.15/.* router 10\.0\.2\.2',) + want,
                      options=('-n', net) + tuple(options), **more)
+
+    def tapped(name, command, **more):
+        def files(work, artifacts):
+            web = Web('192.168.77.1')
+            return {'web': str(web.server_address[1]), 'sum': web.sum}
+
+        def knock_there(process, read, files):
+            if read('serving'):
+                files['answer'] = fetch(80, host='192.168.77.2')
+
+        def both(text, artifacts):
+            has_sum(text, artifacts)
+            answered(text, artifacts)
+        return linux(name, initrd='cloud-virtio', files=files, act=knock_there, after=both,
+                     need=('tap',), options=('-n', 'tap,ifname={tap}'),
+                     command='ip link set lo up; ip addr add 192.168.77.2/24 dev eth0; '
+                             f'ip link set eth0 up; {command}', **more)
 
     def has_sum(text, artifacts):
         if artifacts['sum'] not in text:
@@ -310,6 +344,8 @@ def cases(linux, Case, Failure):
             process.send_signal(signal.SIGTERM)
 
     fetch_page = 'echo sum=$(wget -q -O - http://10.0.2.2:{web}/ | sha256sum)'
+    fetch_tap = 'echo sum=$(wget -q -O - http://192.168.77.1:{web}/ | sha256sum)'
+    queues = 'echo queues $(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)'
     serve = 'mkdir -p /www; echo page of the guest >/www/index.html; httpd -h /www; echo serving; '
     endless = ('echo writing; i=0; while true; do dd if=/dev/urandom of=/data bs=64k count=64 '
                'conv=fsync 2>/dev/null; i=$((i + 1)); echo wrote $i; done')
@@ -355,6 +391,9 @@ def cases(linux, Case, Failure):
             '{disk},backing={debian}', '-n', 'user,fwd={port}:22'], need=('debian',),
             files=debian_files, act=log_in, after=logged_in, want=('lodge login:',), forbid=False,
             limit=DEBIAN_LIMIT_S),
+        tapped('network: a tap, TCP in and out', f'{fetch_tap}; {serve} sleep 3'),
+        tapped('network: a tap with two queues', f'{fetch_tap}; {queues}; {serve} sleep 3', cpus=2,
+               memory_mib=512, want=('queues 2',)),
         networked('network: TCP in through a forward', serve + 'sleep 3', act=knock,
                   net='user,fwd={port}:80', after=answered),
     ]

@@ -311,6 +311,7 @@ def main():
                 reasons[name[1:]] = path
             else:
                 artifacts[name] = path
+    devices.make_tap(artifacts, reasons)
     done = int(sys.argv[4]) if len(sys.argv) > 4 else 0
     selected = [case for case in cases() if only in case.name]
     print('# the session starts', flush=True)
