@@ -272,15 +272,6 @@ def cases(linux, Case, Failure):
         return (f'for d in /sys/bus/virtio/devices/*; do echo features $(basename $d) '
                 f'$(cat $d/features); done; {text}')
 
-    def ring(kind, packed):
-        """Both drivers, on this ring; bit 34 of a device's features."""
-        want = rf'features virtio\d [01]{{34}}{packed}'
-        return rooted(f'root and network on {kind} rings, 2 vCPUs', cpus=2, memory_mib=512,
-                      command=features(f'{UP}; {WRITE}'),
-                      disk=f'{{disk}},packed={"on" if packed else "off"}',
-                      options=('-n', f'user,packed={"on" if packed else "off"}'),
-                      want=('root status 0', r'dhcp: 10\.0\.2\.15', want))
-
     def unchanged(text, artifacts):
         with open(artifacts['disk'], 'rb') as one, open(artifacts['root'], 'rb') as other:
             if one.read() != other.read():
@@ -347,6 +338,9 @@ def cases(linux, Case, Failure):
     fetch_tap = 'echo sum=$(wget -q -O - http://192.168.77.1:{web}/ | sha256sum)'
     queues = 'echo queues $(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)'
     serve = 'mkdir -p /www; echo page of the guest >/www/index.html; httpd -h /www; echo serving; '
+    # Bit 32: a modern driver; 34: packed rings.
+    split, packed = r'features virtio\d [01]{32}1[01]0', r'features virtio\d [01]{32}1[01]1'
+    both = features(f'{UP}; {WRITE}')
     endless = ('echo writing; i=0; while true; do dd if=/dev/urandom of=/data bs=64k count=64 '
                'conv=fsync 2>/dev/null; i=$((i + 1)); echo wrote $i; done')
     look = ('echo serial $(cat /sys/block/vda/serial) queues $(ls /sys/block/vda/mq | wc -l) '
@@ -362,15 +356,19 @@ def cases(linux, Case, Failure):
                                                        '{cloud-virtio}', '-d', '{disk}'],
              need=('cloud', 'cloud-virtio', 'root'), files=copy_root('qcow2'), after=read_back,
              want=('root status 0',)),
-        rooted('root on a disk, 4 vCPUs, counters', cpus=4, memory_mib=512, after=counted,
-               options=('--report', '{work}/out')),
-        rooted('root on a disk, backports', kernel='backports', memory_mib=512),
+        rooted('root and network, 4 vCPUs, split rings, counters', cpus=4, memory_mib=512,
+               command=both, after=counted, options=('--report', '{work}/out', '-n', 'user'),
+               want=('root status 0', r'dhcp: 10\.0\.2\.15', split)),
+        rooted('root and network, 2 vCPUs, packed rings', cpus=2, memory_mib=512, command=both,
+               disk='{disk},packed=on', options=('-n', 'user,packed=on'),
+               want=('root status 0', r'dhcp: 10\.0\.2\.15', packed)),
+        rooted('root and network, backports, packed rings', kernel='backports', memory_mib=512,
+               command=both, disk='{disk},packed=on', options=('-n', 'user,packed=on'),
+               want=('root status 0', r'dhcp: 10\.0\.2\.15', packed)),
         rooted('root and network, legacy drivers', append='virtio_pci.force_legacy=1',
-               command=features(f'{UP}; {WRITE}'), options=('-n', 'user'),
+               command=both, options=('-n', 'user'),
                want=('root status 0', r'dhcp: 10\.0\.2\.15', r'features virtio\d [01]{32}0')),
         rooted('root on a disk, no MSI', append='pci=nomsi'),
-        ring('split', 0),
-        ring('packed', 1),
         rooted('root on a disk, ephemeral', form='raw', disk='{disk},ephemeral', after=unchanged),
         rooted('two disks, serial number, read-only, 4 queues', cpus=4, memory_mib=512,
                command=look, disk='{disk},serial=LODGE-1', options=('-d', '{root},ro'), after=whole,
@@ -384,8 +382,6 @@ def cases(linux, Case, Failure):
         rooted('SIGTERM twice leaves a whole image', command=endless, status=128 + signal.SIGTERM,
                forbid=False, act=stop_twice, after=whole, want=('writing',)),
         networked('network: DHCP, TCP to the host', fetch_page, after=has_sum),
-        networked('network: the same, backports', fetch_page, kernel='backports', memory_mib=512,
-                  after=has_sum),
         Case('Debian on a disk: login, DHCP, TCP out, ssh in', [
             '-m', '512', '-k', '{debian-kernel}', '-i', '{debian-initrd}', '-d',
             '{disk},backing={debian}', '-n', 'user,fwd={port}:22'], need=('debian',),

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-The boot cases, where a real KVM is: session.py LODGE FOLDER [TEXT [DONE]]. Started by tests/boot/run;
+The boot cases, where a real KVM is: session.py LODGE FOLDER [PATTERN [DONE]]. Started by tests/boot/run;
 the first DONE cases were run by an earlier session that hung.
 
 Every case is one or a few lines of the table in cases(). A case runs LODGE once, with a limit, and
@@ -313,7 +313,7 @@ def main():
                 artifacts[name] = path
     devices.make_tap(artifacts, reasons)
     done = int(sys.argv[4]) if len(sys.argv) > 4 else 0
-    selected = [case for case in cases() if only in case.name]
+    selected = [case for case in cases() if re.search(only, case.name)]
     print('# the session starts', flush=True)
     failed = 0
     paging = 'nested'
