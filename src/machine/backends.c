@@ -16,7 +16,8 @@
 
 #include <string.h>
 
-#define RETRY_NS (2 * NS_PER_S)
+#define RETRY_NS   (2 * NS_PER_S)
+#define RETRIED_NS (200 * NS_PER_MS) /* what still fails has failed by then */
 
 static const char *const op_names[] = {
     [BLOCK_READ] = "read",
@@ -26,11 +27,11 @@ static const char *const op_names[] = {
     [BLOCK_WRITE_ZEROES] = "write zeroes",
 };
 
-static void set_retry(struct machine_disk *d)
+static void set_retry(struct machine_disk *d, uint64_t ns)
 {
 	struct loop *l = d->m->io.loop;
 
-	loop_timer_set(l, &d->retry, clock_now_ns(loop_clock(l)) + RETRY_NS);
+	loop_timer_set(l, &d->retry, clock_now_ns(loop_clock(l)) + ns);
 }
 
 static void retry_due(struct timer *t)
@@ -38,8 +39,8 @@ static void retry_due(struct timer *t)
 	struct machine_disk *d = container_of(t, struct machine_disk, retry);
 
 	if (block_paused(d->block)) {
+		set_retry(d, RETRIED_NS);
 		block_resume(d->block);
-		set_retry(d);
 		return;
 	}
 	d->waits = false;
@@ -64,7 +65,7 @@ static void disk_event(void *arg, const struct block_event *e)
 				  op_names[e->op], (unsigned long long)e->offset,
 				  strerror(-e->err));
 		d->waits = true;
-		set_retry(d);
+		set_retry(d, RETRY_NS);
 		break;
 	case BLOCK_EVENT_CORRUPT:
 		log_guest(LOG_WARNING, "%s: the image is corrupt (%s) and is no longer written",

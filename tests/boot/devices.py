@@ -50,6 +50,7 @@ UP = ('ip link set lo up; ip link set eth0 up; udhcpc -q -n -f -i eth0 -s /etc/d
       'grep dhcp: /tmp/dhcp')
 
 DEBIAN_LIMIT_S = 400
+SMALL = '/run/lodge-small'
 DATA_BYTES = 8 << 20
 # A file of random bytes, its checksum, and a small one, written and synced.
 WRITE = (f'dd if=/dev/urandom of=/data bs=64k count={DATA_BYTES >> 16} 2>/dev/null; sync; '
@@ -327,6 +328,28 @@ def cases(linux, Case, Failure):
         if not re.search(r'10\.0\.2\.15/24', answer) or artifacts['sum'] not in answer:
             raise Failure(f'over ssh came {answer!r}')
 
+    def small_files(work, artifacts):
+        """The image on a file system that has room for a part of what the guest will write."""
+        subprocess.run(['mkdir', '-p', SMALL], check=True)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=24m', 'small', SMALL], check=True)
+        disk = f'{SMALL}/disk.raw'
+        subprocess.run(['cp', '--sparse=always', artifacts['root'], disk], check=True)
+        room = os.statvfs(SMALL).f_bavail * os.statvfs(SMALL).f_bsize
+        with open(f'{SMALL}/filler', 'wb') as file:
+            file.write(bytes(room - (DATA_BYTES >> 1)))
+        return {'disk': disk}
+
+    def make_room(process, read, files):
+        if read('.*No space left on device; the disk waits.*'):
+            time.sleep(3)  # for a trial that fails
+            os.unlink(f'{SMALL}/filler')
+
+    def small_after(text, artifacts):
+        try:
+            read_back(text, artifacts)
+        finally:
+            subprocess.run(['umount', '-l', SMALL], check=False)
+
     def stop_twice(process, read, files):
         if read('writing'):
             time.sleep(1)
@@ -348,7 +371,12 @@ def cases(linux, Case, Failure):
             'cache $(cat /sys/block/vda/queue/write_cache); '
             'dd if=/dev/zero of=/dev/vdb count=1 2>/dev/null || echo refused')
     again = f'[ -e /note ] && {{ cat /note; true; }} || {{ {WRITE}; sync; reboot -f; sleep 9; }}'
-    return [
+    full = [linux('a full host keeps the disk waiting', initrd='cloud-virtio', command=WRITE,
+                  files=small_files, act=make_room, after=small_after, need=('root',),
+                  options=('-d', '{disk}'), append='root=/dev/vda',
+                  want=('the disk waits', 'the disk goes on', 'root status 0'))]
+    # It needs a file system of its own, which only the lab lets it have.
+    return (full if os.environ.get('LODGE_LAB') else []) + [
         rooted('root on a raw disk', form='raw'),
         rooted('root on a qcow2 disk'),
         # No words but these: kernel, initrd, disk.
