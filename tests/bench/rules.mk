@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Benchmarks: figures against QEMU in the deterministic lab.
 
-$(O)/tests/bench/measure: tests/bench/measure.c
+$(O)/tests/bench/measure $(O)/tests/bench/disk_load: $(O)/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  BENCH   $<")
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 $(WARNINGS) -O2 -static -o $@ $<
 
 .PHONY: bench
-bench: all $(O)/tests/bench/measure $(O)/tests/guest/tpr.elf
+bench: all $(O)/tests/bench/measure $(O)/tests/bench/disk_load $(O)/tests/guest/tpr.elf
 	$(Q)tools/setup bench
 	$(Q)tests/bench/boot --build $(O) --docs docs/bench
 	$(Q)tests/bench/tpr --build $(O) --docs docs/bench
+	$(Q)tests/bench/disk --build $(O) --docs docs/bench

@@ -59,6 +59,9 @@ WRITE = (f'dd if=/dev/urandom of=/data bs=64k count={DATA_BYTES >> 16} 2>/dev/nu
 
 def prepare(folder, guest, output, found, reasons):
     """Adds to found: cloud-virtio and backports-virtio, initramfs archives; root, a raw image."""
+    writer = f'{folder}/disk_writer'
+    subprocess.run(['cc', '-std=gnu11', '-D_GNU_SOURCE', '-O2', '-static', '-o', writer,
+                    f'{os.path.dirname(os.path.realpath(__file__))}/disk_writer.c'], check=True)
     files = {'dhcp': DHCP, 'root-init': ROOT_INIT}
     for name, text in files.items():
         with open(f'{folder}/{name}', 'w') as file:
@@ -69,7 +72,8 @@ def prepare(folder, guest, output, found, reasons):
         add = modules and module_options(modules, f'{folder}/{kernel}-modules')
         path = f'{folder}/{kernel}-virtio.cpio.gz'
         if add and output(guest, 'initramfs', '--command', 'true', *add, '--add',
-                          f'{folder}/dhcp:/etc/dhcp', path) is not None:
+                          f'{folder}/dhcp:/etc/dhcp', '--add', f'{writer}:/disk_writer',
+                          path) is not None:
             found[f'{kernel}-virtio'] = path
         else:
             reasons[f'{kernel}-virtio'] = f'no virtio modules of the kernel {kernel}'
@@ -273,6 +277,24 @@ def cases(linux, Case, Failure):
         return (f'for d in /sys/bus/virtio/devices/*; do echo features $(basename $d) '
                 f'$(cat $d/features); done; {text}')
 
+    def blank(work, artifacts):
+        subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', f'{work}/one.qcow2', '16M'], check=True)
+        subprocess.run(['truncate', '-s', '16M', f'{work}/two.raw'], check=True)
+        return {'one': f'{work}/one.qcow2', 'two': f'{work}/two.raw'}
+
+    def equal(text, artifacts):
+        check_image(artifacts['one'])
+        result = qemu_img('compare', artifacts['one'], artifacts['two'])
+        if result.returncode:
+            raise Failure(f'qemu-img compare: {result.stdout}{result.stderr}')
+
+    def written(keys, seed, cpus=1):
+        """Random writers, the same on both formats; disk_writer.c."""
+        return linux(f'random writers, {keys}, {cpus} vCPU', initrd='cloud-virtio', cpus=cpus,
+                     command=f'/disk_writer {seed} 1000 /dev/vda /dev/vdb', files=blank, after=equal,
+                     options=['-d', '{one},' + keys, '-d', '{two},' + keys],
+                     want=('disk_writer: ok', 'guest: .* status 0'))
+
     def unchanged(text, artifacts):
         with open(artifacts['disk'], 'rb') as one, open(artifacts['root'], 'rb') as other:
             if one.read() != other.read():
@@ -401,6 +423,8 @@ def cases(linux, Case, Failure):
         rooted('two disks, serial number, read-only, 4 queues', cpus=4, memory_mib=512,
                command=look, disk='{disk},serial=LODGE-1', options=('-d', '{root},ro'), after=whole,
                want=('serial LODGE-1 queues 4 sectors 65536 ro 1 cache write back', 'refused')),
+        written('aio=io_uring', 1, cpus=2),
+        written('aio=threads,packed=on', 2),
         rooted('a reset keeps what was written', command=again,
                want=('data=', 'written', 'root status 0'), after=read_back),
         rooted('panic leaves a whole image', command=f'{WRITE}; echo c >/proc/sysrq-trigger',
