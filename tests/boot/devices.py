@@ -57,7 +57,7 @@ WRITE = (f'dd if=/dev/urandom of=/data bs=64k count={DATA_BYTES >> 16} 2>/dev/nu
          'echo 3 >/proc/sys/vm/drop_caches; echo data=$(sha256sum </data); echo written >/note')
 
 
-def prepare(folder, guest, output, found, reasons):
+def prepare(folder, guest, output, found, reasons, whole_debian):
     """Adds to found: cloud-virtio and backports-virtio, initramfs archives; root, a raw image."""
     writer = f'{folder}/disk_writer'
     subprocess.run(['cc', '-std=gnu11', '-D_GNU_SOURCE', '-O2', '-static', '-o', writer,
@@ -79,7 +79,9 @@ def prepare(folder, guest, output, found, reasons):
             reasons[f'{kernel}-virtio'] = f'no virtio modules of the kernel {kernel}'
     found['root'] = make_root(folder)
     debian = output(guest, 'cache') + '/rootfs'
-    if os.path.exists(f'{debian}/root.qcow2'):
+    if not whole_debian:
+        reasons['debian'] = 'it takes minutes; tests/boot/run --debian runs it'
+    elif os.path.exists(f'{debian}/root.qcow2'):
         found.update({'debian': f'{debian}/root.qcow2', 'debian-kernel': f'{debian}/vmlinuz',
                       'debian-initrd': f'{debian}/initrd.img', 'debian-key': f'{debian}/id'})
     else:
