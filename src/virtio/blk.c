@@ -467,7 +467,7 @@ static const struct virtio_type type = {
 static void fill_config(struct config *c, const struct block_geometry *g, unsigned queues)
 {
 	const unsigned heads = 16, sectors = 63, cylinders_max = 16383; /* as old BIOSes count */
-	uint64_t capacity = g->size / BLOCK_SECTOR, cylinders = capacity / (heads * sectors);
+	uint64_t capacity = g->size / BLOCK_SECTOR, cylinders = capacity / heads / sectors;
 	uint32_t ratio = g->physical_size / g->logical_size;
 
 	*c = (struct config){
