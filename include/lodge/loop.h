@@ -76,6 +76,8 @@ static inline void timer_init(struct timer *t, void (*fn)(struct timer *t))
 
 /* Sets or moves t. Any thread, any device lock held. Never allocates. */
 void loop_timer_set(struct loop *l, struct timer *t, uint64_t due_ns);
+/* The same, ns from now on the loop's clock. */
+void loop_timer_set_after(struct loop *l, struct timer *t, uint64_t ns);
 /* After it returns, fn is not started any more; a fn under way on another thread may still run. */
 void loop_timer_cancel(struct loop *l, struct timer *t);
 

@@ -148,8 +148,7 @@ static void input_want(struct input *in)
 	if (!room) {
 		input_unwatch(in);
 		if (in->keyboard && in->stall.heap_pos == TIMER_IDLE)
-			loop_timer_set(in->p.loop, &in->stall,
-				       clock_now_ns(loop_clock(in->p.loop)) + INPUT_STALL_NS);
+			loop_timer_set_after(in->p.loop, &in->stall, INPUT_STALL_NS);
 		return;
 	}
 	if (in->unpollable) {

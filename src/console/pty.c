@@ -48,11 +48,6 @@ static bool pty_slave_open(struct pty *p)
 	return poll(&f, 1, 0) >= 0 && !(f.revents & POLLHUP);
 }
 
-static void pty_look_in(struct pty *p, uint64_t ns)
-{
-	loop_timer_set(p->c->loop, &p->look, clock_now_ns(loop_clock(p->c->loop)) + ns);
-}
-
 /* Follows the slave: opened, or closed. */
 static void pty_follow(struct pty *p)
 {
@@ -69,7 +64,7 @@ static void pty_follow(struct pty *p)
 		}
 	}
 	if (p->notify_fd < 0 && !p->open)
-		pty_look_in(p, LOOK_NS);
+		loop_timer_set_after(p->c->loop, &p->look, LOOK_NS);
 }
 
 /* The slave was closed (EIO), or cannot be used. It may have been opened again meanwhile. */
@@ -81,7 +76,7 @@ static void pty_gone(struct chr *c, int err)
 	input_stop(&c->input);
 	sink_detach(&c->sink);
 	p->open = false;
-	pty_look_in(p, SETTLE_NS);
+	loop_timer_set_after(p->c->loop, &p->look, SETTLE_NS);
 }
 
 static void pty_looked(struct timer *t)
@@ -97,7 +92,7 @@ static void pty_noticed(struct watch *w, uint32_t revents)
 	(void)revents;
 	while (read(p->notify_fd, events, sizeof(events)) > 0)
 		;
-	pty_look_in(p, SETTLE_NS);
+	loop_timer_set_after(p->c->loop, &p->look, SETTLE_NS);
 }
 
 /* Master and slave. 0 or -errno. */

@@ -61,8 +61,7 @@ static void sink_wake(struct sink *s)
 	if (s->thread)
 		sink_thread_wake(s->thread);
 	else if (!s->watching)
-		loop_timer_set(s->p.loop, &s->timer,
-			       clock_now_ns(loop_clock(s->p.loop)) + (hurry ? 0 : SINK_GATHER_NS));
+		loop_timer_set_after(s->p.loop, &s->timer, hurry ? 0 : SINK_GATHER_NS);
 }
 
 void sink_write(struct sink *s, const uint8_t *buf, size_t n)
@@ -176,7 +175,7 @@ static void sink_wait(struct sink *s)
 	s->watching = loop_watch(l, &s->watch) == 0;
 	pthread_mutex_unlock(&s->lock);
 	if (!s->watching)
-		loop_timer_set(l, &s->timer, clock_now_ns(loop_clock(l)) + 10 * SINK_GATHER_NS);
+		loop_timer_set_after(l, &s->timer, 10 * SINK_GATHER_NS);
 }
 
 static void sink_fail(struct sink *s, int err)

@@ -119,20 +119,12 @@ static int stdio_open(struct chr *c, const char *path, struct refusal *why)
 	return 0;
 }
 
-/* In the background: look again later. */
-static void stdio_read_later(struct stdio *s)
-{
-	struct loop *l = s->c->loop;
-
-	loop_timer_set(l, &s->foreground, clock_now_ns(loop_clock(l)) + FOREGROUND_NS);
-}
-
 static void stdio_read(struct stdio *s)
 {
 	if (s->in_fd < 0)
 		return;
 	if (isatty(s->in_fd) && !terminal_in_foreground(s->in_fd)) {
-		stdio_read_later(s);
+		loop_timer_set_after(s->c->loop, &s->foreground, FOREGROUND_NS);
 		return;
 	}
 	if (s->keyboard)
@@ -195,7 +187,7 @@ static void stdio_input_over(struct chr *c, int err)
 	struct stdio *s = c->state;
 
 	if (err == EIO && isatty(s->in_fd) && !terminal_in_foreground(s->in_fd)) {
-		stdio_read_later(s);
+		loop_timer_set_after(s->c->loop, &s->foreground, FOREGROUND_NS);
 		return;
 	}
 	if (err)

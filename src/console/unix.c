@@ -164,7 +164,7 @@ static void unix_accept(struct watch *w, uint32_t revents)
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
 			log_warning("%s: accept: %s", u->c->name, strerror(errno));
 			loop_rewatch(l, &u->watch, 0);
-			loop_timer_set(l, &u->retry, clock_now_ns(loop_clock(l)) + RETRY_NS);
+			loop_timer_set_after(l, &u->retry, RETRY_NS);
 		}
 		return;
 	}

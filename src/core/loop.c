@@ -329,6 +329,11 @@ void loop_timer_set(struct loop *l, struct timer *t, uint64_t due_ns)
 	pthread_mutex_unlock(&l->lock);
 }
 
+void loop_timer_set_after(struct loop *l, struct timer *t, uint64_t ns)
+{
+	loop_timer_set(l, t, clock_now_ns(l->clock) + ns);
+}
+
 void loop_timer_cancel(struct loop *l, struct timer *t)
 {
 	pthread_mutex_lock(&l->lock);

@@ -27,19 +27,12 @@ static const char *const op_names[] = {
     [BLOCK_WRITE_ZEROES] = "write zeroes",
 };
 
-static void set_retry(struct machine_disk *d, uint64_t ns)
-{
-	struct loop *l = d->m->io.loop;
-
-	loop_timer_set(l, &d->retry, clock_now_ns(loop_clock(l)) + ns);
-}
-
 static void retry_due(struct timer *t)
 {
 	struct machine_disk *d = container_of(t, struct machine_disk, retry);
 
 	if (block_paused(d->block)) {
-		set_retry(d, RETRIED_NS);
+		loop_timer_set_after(d->m->io.loop, &d->retry, RETRIED_NS);
 		block_resume(d->block);
 		return;
 	}
@@ -65,7 +58,7 @@ static void disk_event(void *arg, const struct block_event *e)
 				  op_names[e->op], (unsigned long long)e->offset,
 				  strerror(-e->err));
 		d->waits = true;
-		set_retry(d, RETRY_NS);
+		loop_timer_set_after(d->m->io.loop, &d->retry, RETRY_NS);
 		break;
 	case BLOCK_EVENT_CORRUPT:
 		log_guest(LOG_WARNING, "%s: the image is corrupt (%s) and is no longer written",

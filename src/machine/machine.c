@@ -115,11 +115,6 @@ int machine_restart(struct machine *m, struct refusal *why)
 	return 0;
 }
 
-static void set_drain(struct machine *m, struct timer *t, uint64_t ns)
-{
-	loop_timer_set(m->loop, t, clock_now_ns(loop_clock(m->loop)) + ns);
-}
-
 /* Any thread. All but the first in 20 ms find the timer set. */
 static void guest_exited(void *arg)
 {
@@ -127,7 +122,7 @@ static void guest_exited(void *arg)
 
 	if (!atomic_load_explicit(&m->drain_set, memory_order_relaxed) &&
 	    !atomic_exchange(&m->drain_set, true))
-		set_drain(m, &m->drain, DRAIN_NS);
+		loop_timer_set_after(m->loop, &m->drain, DRAIN_NS);
 }
 
 static void drain_due(struct timer *t)
@@ -146,7 +141,7 @@ static void drain_idle_due(struct timer *t)
 
 	if (vm_drain_coalesced(m->vm, m->ports, m->mmio))
 		guest_exited(m);
-	set_drain(m, t, DRAIN_IDLE_NS);
+	loop_timer_set_after(m->loop, t, DRAIN_IDLE_NS);
 }
 
 static void timeout_due(struct timer *t)
@@ -391,7 +386,7 @@ int machine_run(struct machine *m, struct verdict *v)
 		return -1;
 	if (m->config->timeout_ns)
 		loop_timer_set(m->loop, &m->timeout, m->start_ns + m->config->timeout_ns);
-	set_drain(m, &m->drain_idle, DRAIN_IDLE_NS);
+	loop_timer_set_after(m->loop, &m->drain_idle, DRAIN_IDLE_NS);
 	m->running = true;
 	machine_resume(m);
 	err = loop_run(m->loop);

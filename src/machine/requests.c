@@ -167,15 +167,13 @@ static bool completes_panic(enum request what)
 
 static void handle_one(struct machine *m, struct request_entry *e)
 {
-	uint64_t now = clock_now_ns(loop_clock(m->loop));
-
 	if (m->panic_noted && completes_panic(e->what)) {
 		e->what = REQUEST_PANIC;
 		m->panic_over = true;
 	}
 	if (e->what == REQUEST_PANIC && !m->panic_over) {
 		if (!m->panic_noted)
-			loop_timer_set(m->loop, &m->panic_grace, now + PANIC_GRACE_NS);
+			loop_timer_set_after(m->loop, &m->panic_grace, PANIC_GRACE_NS);
 		m->panic_noted = true;
 		return;
 	}
@@ -246,8 +244,7 @@ static void console_panic_end(void *arg)
 	struct machine *m = arg;
 
 	if (m->panic_noted)
-		loop_timer_set(m->loop, &m->panic_grace,
-			       clock_now_ns(loop_clock(m->loop)) + PANIC_TAIL_NS);
+		loop_timer_set_after(m->loop, &m->panic_grace, PANIC_TAIL_NS);
 }
 
 static void console_until(void *arg, uint64_t at_ns)

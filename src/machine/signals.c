@@ -71,8 +71,7 @@ static void ask_to_end(struct machine *m, int signal)
 	m->power_signal = signal;
 	log_info("signal %d: pressing the guest's power button", signal);
 	pc_press_power_button(m);
-	loop_timer_set(m->loop, &m->power_grace,
-		       clock_now_ns(loop_clock(m->loop)) + POWER_GRACE_NS);
+	loop_timer_set_after(m->loop, &m->power_grace, POWER_GRACE_NS);
 }
 
 /* As much as standard error takes within a second: its reader may have stopped reading. */

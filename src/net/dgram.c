@@ -117,7 +117,7 @@ static bool wait_for_room(struct dgram *d)
 
 	d->blocked = true;
 	loop_rewatch(l, &d->out, EPOLLOUT);
-	loop_timer_set(l, &d->patience, clock_now_ns(loop_clock(l)) + PATIENCE_NS);
+	loop_timer_set_after(l, &d->patience, PATIENCE_NS);
 	return false;
 }
 

@@ -44,13 +44,6 @@ struct passt {
 	uint8_t out[LENGTH_BYTES + NET_FRAME_MAX];
 };
 
-static void set_timer(struct passt *p, struct timer *t, uint64_t ns)
-{
-	struct loop *l = p->net->loop;
-
-	loop_timer_set(l, t, clock_now_ns(loop_clock(l)) + ns);
-}
-
 static bool pending(const struct passt *p)
 {
 	return p->out_start < p->out_end;
@@ -88,7 +81,7 @@ static void lose(struct passt *p, const char *reason)
 	hang_up(p);
 	p->blocked = false;
 	if (p->address.sun_path[0])
-		set_timer(p, &p->retry, RETRY_NS);
+		loop_timer_set_after(p->net->loop, &p->retry, RETRY_NS);
 	net_change_link(p->net, false);
 	if (blocked) /* what it holds will be dropped */
 		net_send_ready(p->net, 0);
@@ -168,7 +161,7 @@ static const char *push_out(struct passt *p)
 		return errno == EAGAIN || errno == EINTR ? NULL : strerror(errno);
 	p->out_start += (size_t)n;
 	if (pending(p))
-		set_timer(p, &p->patience, PATIENCE_NS);
+		loop_timer_set_after(p->net->loop, &p->patience, PATIENCE_NS);
 	else
 		loop_timer_cancel(p->net->loop, &p->patience);
 	return NULL;
@@ -185,7 +178,7 @@ static bool give_up_soon(struct passt *p, const char *trouble)
 static bool wait_for_room(struct passt *p)
 {
 	p->blocked = true;
-	set_timer(p, &p->patience, PATIENCE_NS);
+	loop_timer_set_after(p->net->loop, &p->patience, PATIENCE_NS);
 	update_watch(p);
 	return false;
 }
@@ -206,7 +199,7 @@ static bool send_copy(struct passt *p, const struct net_header *h, const struct 
 	if (trouble)
 		return give_up_soon(p, trouble);
 	if (pending(p)) {
-		set_timer(p, &p->patience, PATIENCE_NS);
+		loop_timer_set_after(p->net->loop, &p->patience, PATIENCE_NS);
 		update_watch(p);
 	}
 	return true;
@@ -324,7 +317,7 @@ static void passt_retry(struct timer *t)
 		return;
 	}
 	hang_up(p);
-	set_timer(p, &p->retry, RETRY_NS);
+	loop_timer_set_after(p->net->loop, &p->retry, RETRY_NS);
 }
 
 static int reach(struct passt *p, const struct net_params *params, struct refusal *why)

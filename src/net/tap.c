@@ -243,7 +243,7 @@ static void lose(struct tap *t)
 	close_queues(t);
 	net_change_link(t->net, false);
 	if (t->ifname[0])
-		loop_timer_set(l, &t->retry, clock_now_ns(loop_clock(l)) + RETRY_NS);
+		loop_timer_set_after(l, &t->retry, RETRY_NS);
 }
 
 /* One packet into q->frame: true, or false with errno. */
@@ -415,7 +415,7 @@ static void tap_retry(struct timer *timer)
 		while (count > 0)
 			close(fd[--count]);
 	}
-	loop_timer_set(l, &t->retry, clock_now_ns(loop_clock(l)) + RETRY_NS);
+	loop_timer_set_after(l, &t->retry, RETRY_NS);
 }
 
 static bool name_possible(const char *name)

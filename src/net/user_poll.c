@@ -178,7 +178,7 @@ void user_poll_sync(struct user *u)
 	if (timeout_ms >= never)
 		loop_timer_cancel(l, &u->due);
 	else
-		loop_timer_set(l, &u->due, clock_now_ns(loop_clock(l)) + timeout_ms * NS_PER_MS);
+		loop_timer_set_after(l, &u->due, timeout_ms * NS_PER_MS);
 }
 
 static void ask_which_are_ready(struct user_poll *p)

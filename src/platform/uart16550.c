@@ -224,8 +224,7 @@ static uint8_t rx_pop(struct uart16550 *u)
 	rx_show_errors(u);
 	if (u->rx_count && u->rx_count < rx_trigger(u) && !u->timeout_armed) {
 		u->timeout_armed = true;
-		loop_timer_set(u->loop, &u->timeout,
-			       clock_now_ns(loop_clock(u->loop)) + TIMEOUT_NS);
+		loop_timer_set_after(u->loop, &u->timeout, TIMEOUT_NS);
 	}
 	return byte;
 }

@@ -79,8 +79,7 @@ static bool serve(struct rng *g)
 		written = fill(g);
 		g->held = !written && g->chain.in_count;
 		if (g->held) {
-			loop_timer_set(g->v.loop, &g->retry,
-				       clock_now_ns(loop_clock(g->v.loop)) + RETRY_NS);
+			loop_timer_set_after(g->v.loop, &g->retry, RETRY_NS);
 			return false;
 		}
 		virtq_push(g->ring, &g->chain, written);

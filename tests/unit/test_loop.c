@@ -79,6 +79,16 @@ static void test_timer_due(void **state)
 }
 
 /* As many timers as there may be, set, moved and cancelled in a scattered order. */
+static void test_timer_after(void **state)
+{
+	(void)state;
+	loop_timer_set_after(loop, &timers[0], 100);
+	fake_clock_step(&fake, 99);
+	assert_int_equal(loop_step(loop), 0);
+	fake_clock_step(&fake, 1);
+	assert_int_equal(loop_step(loop), 1);
+}
+
 static void test_timer_order(void **state)
 {
 	unsigned i, k;
@@ -444,6 +454,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TIMER_TEST(test_timer_due),
+	    TIMER_TEST(test_timer_after),
 	    TIMER_TEST(test_timer_order),
 	    TIMER_TEST(test_timer_random),
 	    TIMER_TEST(test_timer_always_late),
