@@ -8,6 +8,7 @@
 #include "config/net.h"
 #include "config/value.h"
 #include "config/words.h"
+#include "core/unix_socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,8 +16,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define IFNAME_MAX    15u  /* IFNAMSIZ less its NUL */
-#define UNIX_PATH_MAX 107u /* sockaddr_un.sun_path less its NUL */
+#define IFNAME_MAX 15u /* IFNAMSIZ less its NUL */
 
 static const struct word kinds[] = {{"user", NET_USER},   {"tap", NET_TAP},   {"passt", NET_PASST},
 				    {"dgram", NET_DGRAM}, {"none", NET_NONE}, {NULL, 0}};

@@ -11,6 +11,7 @@
 #include "config/net.h"
 #include "config/value.h"
 #include "config/words.h"
+#include "core/unix_socket.h"
 
 #include <errno.h>
 #include <lodge/clock.h>
@@ -19,7 +20,6 @@
 #define GIVEN             "'%.60s'"
 
 #define TIMEOUT_MAX_HOURS 8760ull
-#define UNIX_PATH_MAX     107u /* sockaddr_un.sun_path less its NUL */
 
 static int refuse_value(const struct option_spec *o, const char *value, const char *wanted,
 			struct refusal *why)

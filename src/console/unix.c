@@ -7,10 +7,11 @@
  * `echo poweroff | nc -NU PATH` does) still gets the output; it is gone once it is closed, which
  * the next write or the next client's coming shows.
  *
- * A path left by a run that died is taken over: a socket that refuses connections has no one
- * behind it, unix(7). The path is removed at the end, if it is still ours.
+ * A path left by a run that died is taken over (core/unix_socket.h). The path is removed at the
+ * end, if it is still ours.
  */
 #include "console/stream.h"
+#include "core/unix_socket.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,8 +23,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define RETRY_NS (NS_PER_S / 4)
@@ -33,75 +32,43 @@ struct unix_stream {
 	int listen_fd, client_fd; /* client: the reading side; the sink writes through a copy */
 	struct watch watch;
 	struct timer retry; /* accept(2) failed: too many descriptors are open */
-	struct sockaddr_un address;
-	struct stat made; /* the socket's inode */
+	struct unix_socket socket;
 };
 
-/* Whether somebody listens at the address: 0 nobody (or nothing is there), 1, -errno. */
-static int unix_in_use(const struct sockaddr_un *a)
+static int unix_refuse(struct refusal *why, int err, const char *name, const char *path)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = connect(fd, (const struct sockaddr *)a, sizeof(*a)) ? errno : 0;
-	close(fd);
-	if (!err || err == EAGAIN) /* EAGAIN: its queue is full */
-		return 1;
-	return err == ECONNREFUSED || err == ENOENT ? 0 : -err;
+	if (err == -ENOTSOCK || err == -EADDRINUSE)
+		return refuse(why, STATUS_CANNOT_CREATE, name, path, "%s",
+			      unix_socket_error(err, SOCK_STREAM));
+	return refuse_output(why, -err, name, path);
 }
 
-/* Makes sure that a socket can be bound there. *stale: something must be removed first. */
-static int unix_check_path(const char *name, const char *path, struct sockaddr_un *a, bool *stale,
-			   struct refusal *why)
+static int unix_address(struct sockaddr_un *a, const char *name, const char *path,
+			struct refusal *why)
 {
-	struct stat st;
-	int used;
-
-	*stale = false;
-	memset(a, 0, sizeof(*a));
-	a->sun_family = AF_UNIX;
-	if (!path[0] || strlen(path) >= sizeof(a->sun_path))
-		return refuse(why, STATUS_USAGE, name, path,
-			      "a socket's path has 1 to %zu bytes, not %zu",
-			      sizeof(a->sun_path) - 1, strlen(path));
-	memcpy(a->sun_path, path, strlen(path) + 1);
-	if (lstat(path, &st))
-		return errno == ENOENT ? 0 : refuse_output(why, errno, name, path);
-	if (!S_ISSOCK(st.st_mode))
-		return refuse(why, STATUS_CANNOT_CREATE, name, path, "exists and is not a socket");
-	used = unix_in_use(a);
-	if (used < 0)
-		return refuse_output(why, -used, name, path);
-	if (used)
-		return refuse(why, STATUS_CANNOT_CREATE, name, path,
-			      "another process listens on it");
-	*stale = true;
-	return 0;
+	if (unix_socket_address(a, path))
+		return 0;
+	return refuse(why, STATUS_USAGE, name, path, "a socket's path has 1 to %zu bytes, not %zu",
+		      UNIX_PATH_MAX, strlen(path));
 }
 
-static int unix_listen(struct unix_stream *u, bool stale)
+/* 0 or -errno. */
+static int unix_listen(struct unix_stream *u)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
 
 	if (fd < 0)
 		return -errno;
-	if (stale)
-		unlink(u->address.sun_path);
-	if (bind(fd, (struct sockaddr *)&u->address, sizeof(u->address))) {
+	err = unix_socket_bind(&u->socket, fd, SOCK_STREAM);
+	if (!err && listen(fd, 8)) {
 		err = -errno;
-		close(fd);
-		return err;
+		unix_socket_remove(&u->socket);
 	}
-	if (listen(fd, 8) || lstat(u->address.sun_path, &u->made)) {
-		err = -errno;
-		unlink(u->address.sun_path);
+	if (err)
 		close(fd);
-		return err;
-	}
-	u->listen_fd = fd;
-	return 0;
+	else
+		u->listen_fd = fd;
+	return err;
 }
 
 static void unix_drop_client(struct unix_stream *u)
@@ -179,7 +146,6 @@ static void unix_accept(struct watch *w, uint32_t revents)
 static int unix_open(struct chr *c, const char *path, struct refusal *why)
 {
 	struct unix_stream *u = calloc(1, sizeof(*u));
-	bool stale;
 	int err;
 
 	if (!u)
@@ -187,14 +153,14 @@ static int unix_open(struct chr *c, const char *path, struct refusal *why)
 	u->c = c;
 	u->client_fd = -1;
 	timer_init(&u->retry, unix_retry);
-	if (unix_check_path(c->name, path, &u->address, &stale, why)) {
+	if (unix_address(&u->socket.address, c->name, path, why)) {
 		free(u);
 		return -1;
 	}
-	err = unix_listen(u, stale);
+	err = unix_listen(u);
 	if (err) {
 		free(u);
-		return refuse_output(why, -err, c->name, path);
+		return unix_refuse(why, err, c->name, path);
 	}
 	c->state = u;
 	return 0;
@@ -208,7 +174,7 @@ static void unix_start(struct chr *c)
 	u->watch = (struct watch){.fd = u->listen_fd, .events = EPOLLIN, .fn = unix_accept};
 	err = loop_watch(c->loop, &u->watch);
 	if (err)
-		log_warning("%s: %s: %s", c->name, u->address.sun_path, strerror(-err));
+		log_warning("%s: %s: %s", c->name, u->socket.address.sun_path, strerror(-err));
 }
 
 static void unix_input_over(struct chr *c, int err)
@@ -234,14 +200,11 @@ static void unix_reader_gone(struct chr *c, int err)
 static void unix_close(struct chr *c)
 {
 	struct unix_stream *u = c->state;
-	struct stat now;
 
 	unix_drop_client(u);
 	loop_unwatch(c->loop, &u->watch);
 	loop_timer_cancel(c->loop, &u->retry);
-	if (!lstat(u->address.sun_path, &now) && now.st_ino == u->made.st_ino &&
-	    now.st_dev == u->made.st_dev)
-		unlink(u->address.sun_path);
+	unix_socket_remove(&u->socket);
 	close(u->listen_fd);
 	free(u);
 }
@@ -249,10 +212,13 @@ static void unix_close(struct chr *c)
 static int unix_check(const char *name, const char *path, struct refusal *why)
 {
 	struct sockaddr_un a;
-	bool stale;
+	int stale;
 
-	if (unix_check_path(name, path, &a, &stale, why))
+	if (unix_address(&a, name, path, why))
 		return -1;
+	stale = unix_socket_look(&a, SOCK_STREAM);
+	if (stale < 0)
+		return unix_refuse(why, stale, name, path);
 	return stale ? 0 : backend_file.check(name, path, why);
 }
 

@@ -11,6 +11,7 @@
  * The peer may come later, go, and come back: while it is not there, frames are dropped. One that
  * is there and takes nothing for a second is treated likewise until it does.
  */
+#include "core/unix_socket.h"
 #include "net/backend.h"
 
 #include <errno.h>
@@ -19,15 +20,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATIENCE_NS NS_PER_S
 
 struct dgram {
 	struct net *net;
-	struct sockaddr_un local, peer;
-	struct stat made;     /* the inode of local */
+	struct unix_socket local;
+	struct sockaddr_un peer;
 	struct watch in, out; /* fd -1: not open */
 	struct timer patience;
 	struct timer soon; /* offers what is held, outside of the adapter's call */
@@ -159,52 +159,15 @@ static bool dgram_send(struct net *n, unsigned queue, const struct net_header *h
 
 /* --- life --- */
 
-/* Whether a process has the socket at this address; if not, it may be removed. */
-static bool in_use(const struct sockaddr_un *a)
-{
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool used = true;
-
-	if (fd >= 0) {
-		used =
-		    !connect(fd, (const struct sockaddr *)a, sizeof(*a)) || errno != ECONNREFUSED;
-		close(fd);
-	}
-	return used;
-}
-
-static int bind_local(struct dgram *d, const char *path, struct refusal *why)
-{
-	const struct sockaddr *a = (const struct sockaddr *)&d->local;
-	struct stat st;
-
-	if (!lstat(path, &st)) {
-		if (!S_ISSOCK(st.st_mode))
-			return refuse(why, STATUS_CANNOT_CREATE, "net", path,
-				      "exists and is not a socket");
-		if (in_use(&d->local))
-			return refuse(why, STATUS_CANNOT_CREATE, "net", path,
-				      "another process has this socket");
-		unlink(path);
-	}
-	if (!bind(d->in.fd, a, sizeof(d->local)) && !lstat(path, &d->made))
-		return 0;
-	return refuse(why, errno == EACCES ? STATUS_PERMISSION : STATUS_CANNOT_CREATE, "net", path,
-		      "%s", strerror(errno));
-}
-
 static void dgram_close(struct net *n)
 {
 	struct dgram *d = n->state;
-	struct stat now;
 
 	loop_timer_cancel(n->loop, &d->patience);
 	loop_timer_cancel(n->loop, &d->soon);
 	loop_unwatch(n->loop, &d->in);
 	loop_unwatch(n->loop, &d->out);
-	if (d->made.st_ino && !lstat(d->local.sun_path, &now) && now.st_ino == d->made.st_ino &&
-	    now.st_dev == d->made.st_dev)
-		unlink(d->local.sun_path);
+	unix_socket_remove(&d->local);
 	if (d->in.fd >= 0)
 		close(d->in.fd);
 	if (d->out.fd >= 0)
@@ -216,7 +179,7 @@ static int set_up(struct dgram *d, const struct net_params *p, struct refusal *w
 {
 	int err;
 
-	if (net_unix_address(&d->local, "path", p->path, why) ||
+	if (net_unix_address(&d->local.address, "path", p->path, why) ||
 	    net_unix_address(&d->peer, "peer", p->peer, why))
 		return -1;
 	if (!strcmp(p->path, p->peer))
@@ -226,8 +189,10 @@ static int set_up(struct dgram *d, const struct net_params *p, struct refusal *w
 	d->out.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (d->in.fd < 0 || d->out.fd < 0)
 		return refuse_errno(why, errno, "net", p->path, NULL);
-	if (bind_local(d, p->path, why))
-		return -1;
+	err = unix_socket_bind(&d->local, d->in.fd, SOCK_DGRAM);
+	if (err)
+		return refuse(why, err == -EACCES ? STATUS_PERMISSION : STATUS_CANNOT_CREATE, "net",
+			      p->path, "%s", unix_socket_error(err, SOCK_DGRAM));
 	err = loop_watch(d->net->loop, &d->in);
 	if (!err)
 		err = loop_watch(d->net->loop, &d->out);

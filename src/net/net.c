@@ -7,6 +7,7 @@
  * backend sees a header of which every field is either checked or 0. Packets for the guest come
  * from peers, who may be hostile too; the adapter looks at their size only.
  */
+#include "core/unix_socket.h"
 #include "net/backend.h"
 
 #include <assert.h>
@@ -303,12 +304,9 @@ void net_complete_checksum(uint8_t *frame, size_t size, const struct net_header 
 
 int net_unix_address(struct sockaddr_un *a, const char *what, const char *path, struct refusal *why)
 {
-	memset(a, 0, sizeof(*a));
-	a->sun_family = AF_UNIX;
-	if (!path || !path[0] || strlen(path) >= sizeof(a->sun_path))
-		return refuse(why, STATUS_USAGE, "net", what,
-			      "a socket's path has 1 to %zu bytes; not '%.40s'",
-			      sizeof(a->sun_path) - 1, path ? path : "");
-	memcpy(a->sun_path, path, strlen(path));
-	return 0;
+	if (unix_socket_address(a, path))
+		return 0;
+	return refuse(why, STATUS_USAGE, "net", what,
+		      "a socket's path has 1 to %zu bytes; not '%.40s'", UNIX_PATH_MAX,
+		      path ? path : "");
 }
