@@ -197,6 +197,10 @@ class Session:
         try:
             need(status in run.statuses, f'status {status}: {output.strip()[-200:]}')
             need(hurt or not told, f'unknown results: {", ".join(told)}')
+            cut = re.search(r'^value halts-cut-short (\d+)', output, re.M)
+            if cut:
+                print(f'# {run.name}: {cut[1]} halts were cut short')
+                need(os.environ.get('LODGE_LAB'), 'an interrupt came between STI and HLT')
             tpr = result.get('tpr', {})
             if not run.patch:
                 need(not tpr.get('on'), 'the patcher is on')

@@ -278,8 +278,10 @@ static void case_halt(void)
 		site_store(&set, 0x61);
 		ipi_self(VECTOR_LOW);
 		apic_timer(VECTOR_HIGH, 200000, false);
-		while (me->received[VECTOR_HIGH] == high)
-			__asm__ volatile("sti; hlt; cli" : : : "memory");
+		while (me->received[VECTOR_HIGH] == high) {
+			await_interrupt();
+			interrupts_off();
+		}
 		CHECK_EQUAL(me->received[VECTOR_LOW], low, "below the level of the halt");
 		interrupts_on();
 		site_store(&set, 0x41);

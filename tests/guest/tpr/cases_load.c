@@ -115,8 +115,10 @@ static void case_load(void)
 	for (uint32_t n = 1; n < settings.cpus; n++)
 		cpu_call(n, load_work, settings.count);
 	load_work(settings.count);
-	while (__atomic_load_n(&done, __ATOMIC_SEQ_CST) < settings.cpus)
-		__asm__ volatile("sti; hlt; cli" : : : "memory");
+	while (__atomic_load_n(&done, __ATOMIC_SEQ_CST) < settings.cpus) {
+		await_interrupt();
+		interrupts_off();
+	}
 	value("span", tsc() - start);
 	pit_start(0, 0);
 	value("units", settings.count * settings.cpus);

@@ -113,6 +113,13 @@ void traps_init(void);
 void traps_load(struct cpu *cpu);
 void on_interrupt(unsigned vector, handler *h);
 void on_interrupt_raw(unsigned vector, void (*stub)(void), bool user);
+/*
+ * Turns interrupts on and halts; on when it returns. An interrupt may only come once the processor
+ * halts (Intel SDM volume 2, STI). One that comes between the two is counted and HLT left out, or
+ * its processor would sleep for good: QEMU's SVM does not load the interrupt shadow in VMRUN.
+ */
+void await_interrupt(void);
+extern uint32_t halts_cut_short;
 void isr_note(struct cpu *cpu, unsigned vector); /* the handler of vectors that have no other */
 
 /* apic.c */

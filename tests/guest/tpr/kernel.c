@@ -237,6 +237,8 @@ void kernel_main(uint32_t magic, uint32_t information)
 	traps_init();
 	cpus_init();
 	each_word(false);
+	if (halts_cut_short)
+		value("halts-cut-short", halts_cut_short);
 	put_line("done");
 	out8(EXIT_PORT, 0);
 	for (;;)

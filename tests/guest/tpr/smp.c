@@ -47,7 +47,7 @@ void ap_main(void)
 	for (;;) {
 		interrupts_off();
 		if (!cpu->work) {
-			__asm__ volatile("sti; hlt" : : : "memory");
+			await_interrupt();
 			continue;
 		}
 		cpu->work(cpu->argument);

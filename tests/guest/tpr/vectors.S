@@ -37,6 +37,13 @@ trap_common:
 	addl $8, %esp
 	iret
 
+	.globl await_interrupt, await_hlt
+await_interrupt:
+	sti
+await_hlt:
+	hlt
+	ret
+
 	.section .rodata
 	.macro trap_entry number
 	.long trap_\number
