@@ -127,18 +127,21 @@ void net_receive_ready(struct net *n, unsigned queue);
 void net_receive_stop(struct net *n, unsigned queue);
 
 /*
- * A packet of the guest, count at most NET_IOV_MAX. True: it is sent, or dropped as wrong or as a
- * network may, and the memory is the caller's again. False: no room; send_ready() says when.
+ * Whether all that h asks for is among offloads, lies in the frame of size bytes and goes together.
+ * Clears fields that mean nothing then, and limits header_size, which is only a hint (5.1.6.2.2).
+ * For packets of either direction.
+ */
+bool net_header_fits(struct net_header *h, size_t size, unsigned offloads);
+
+/*
+ * A packet of the guest: NET_FRAME_MIN to NET_FRAME_MAX bytes in at most NET_IOV_MAX pieces, with a
+ * header that net_header_fits() with net_offloads() or fewer, no flag but NET_NEEDS_CSUM, and
+ * buffers 0. True: it is sent, or dropped as a network may, and the memory is the caller's again.
+ * False: no room; send_ready() says when.
  */
 bool net_send(struct net *n, unsigned queue, const struct net_header *h, const struct iovec *frame,
 	      unsigned count);
 /* The end of a batch of net_send(). */
 void net_flush(struct net *n, unsigned queue);
-
-/*
- * Whether what a packet's header says lies within its frame of size bytes and goes together.
- * net_send() drops what is not so.
- */
-bool net_header_valid(const struct net_header *h, size_t size);
 
 #endif

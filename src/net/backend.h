@@ -2,9 +2,9 @@
 /*
  * Network backends: what each gives to net.c, and gets from it.
  *
- * net.c checks what the adapter hands over, keeps which queues may receive, and drops what is
- * wrong. A backend carries packets. It calls the adapter from the loop's callbacks only, never from
- * within its hooks, as a hook may be under a call of the adapter's.
+ * net.c keeps which queues may receive, and drops received packets that are no frame. A backend
+ * carries packets. It calls the adapter from the loop's callbacks only, never from within its
+ * hooks, as a hook may be under a call of the adapter's.
  */
 #ifndef NET_BACKEND_H
 #define NET_BACKEND_H
@@ -23,8 +23,8 @@ struct net_backend {
 	int (*open)(struct net *n, const struct net_params *p, struct refusal *why);
 	void (*close)(struct net *n); /* after open() was 0 */
 	/*
-	 * size is what frame has, NET_FRAME_MIN to NET_FRAME_MAX, and h is valid, within
-	 * send_offloads, and 0 where it says nothing.
+	 * size is what frame has, NET_FRAME_MIN to NET_FRAME_MAX, and h fits it, within
+	 * send_offloads, and is 0 where it says nothing.
 	 */
 	bool (*send)(struct net *n, unsigned queue, const struct net_header *h,
 		     const struct iovec *frame, unsigned count, size_t size);
@@ -70,7 +70,7 @@ size_t net_gather(void *to, size_t size, const struct iovec *frame, unsigned cou
  * bits, in network byte order; the checksum is its complement.
  */
 uint16_t net_sum(uint16_t before, const void *p, size_t size);
-/* The checksum that h leaves to us, section 5.1.6.2; h is valid for size. Others: nothing. */
+/* The checksum that h leaves to us, section 5.1.6.2; h fits size. Others: nothing. */
 void net_complete_checksum(uint8_t *frame, size_t size, const struct net_header *h);
 
 /* 0, or -1 with *why: no path, or one too long. */

@@ -2,17 +2,16 @@
 /*
  * Network backends: which is which, and what all of them need checked.
  *
- * Theory of operation: the adapter's packets come from a guest. What is no Ethernet frame, or has a
- * header that contradicts itself or asks for what the backend cannot do, is dropped here, and a
- * backend sees a header of which every field is either checked or 0. Packets for the guest come
- * from peers, who may be hostile too; the adapter looks at their size only.
+ * Theory of operation: the adapter's packets come from a guest, and packets for it from peers, who
+ * may be hostile too. net_header_fits() checks the headers of both; the adapter calls it, as only
+ * it knows what the guest's driver has accepted, and counts what it drops. So a backend sees frames
+ * of a possible size, and headers of which every field is either checked or 0.
  */
 #include "core/unix_socket.h"
 #include "net/backend.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <lodge/log.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -128,82 +127,55 @@ void net_receive_stop(struct net *n, unsigned queue)
 	set_ready(n, queue, false);
 }
 
-/* --- packets of the guest --- */
+/* --- packets --- */
 
-bool net_header_valid(const struct net_header *h, size_t size)
+/* The offloads that a packet of this type needs; 0: there is no such type. */
+static unsigned segmentation(uint8_t gso_type)
 {
-	const unsigned type = h->gso_type & ~NET_GSO_ECN;
-	const bool tcp = type == NET_GSO_TCPV4 || type == NET_GSO_TCPV6;
-
-	if ((h->flags & NET_NEEDS_CSUM) &&
-	    (uint32_t)h->checksum_start + h->checksum_offset + 2u > size)
-		return false;
-	if (h->gso_type == NET_GSO_NONE)
-		return true;
-	if (!tcp && (h->gso_type & NET_GSO_ECN))
-		return false;
-	return (tcp || type == NET_GSO_UDP || type == NET_GSO_UDP_L4) && h->gso_size &&
-	       h->header_size <= size && (h->flags & NET_NEEDS_CSUM);
-}
-
-/* The offloads that a valid header asks for. */
-static unsigned asked_for(const struct net_header *h)
-{
-	unsigned asked = h->flags & NET_NEEDS_CSUM ? NET_OFFLOAD_CSUM : 0;
-
-	if (h->gso_type & NET_GSO_ECN)
-		asked |= NET_OFFLOAD_ECN;
-	switch (h->gso_type & ~NET_GSO_ECN) {
-	case NET_GSO_NONE:
-		return asked;
+	switch (gso_type) {
 	case NET_GSO_TCPV4:
-		return asked | NET_OFFLOAD_TSO4;
+		return NET_OFFLOAD_TSO4;
 	case NET_GSO_TCPV6:
-		return asked | NET_OFFLOAD_TSO6;
+		return NET_OFFLOAD_TSO6;
+	case NET_GSO_TCPV4 | NET_GSO_ECN:
+		return NET_OFFLOAD_TSO4 | NET_OFFLOAD_ECN;
+	case NET_GSO_TCPV6 | NET_GSO_ECN:
+		return NET_OFFLOAD_TSO6 | NET_OFFLOAD_ECN;
 	case NET_GSO_UDP_L4:
-		return asked | NET_OFFLOAD_USO;
-	default: /* fragments of UDP, which nobody here makes */
-		return ~0u;
+		return NET_OFFLOAD_USO;
+	default: /* fragments of UDP too, which nobody here makes */
+		return 0;
 	}
 }
 
-static struct net_header normalized(const struct net_header *h)
+bool net_header_fits(struct net_header *h, size_t size, unsigned offloads)
 {
-	struct net_header clean = {0};
+	const unsigned needed = segmentation(h->gso_type);
 
-	if (h->flags & NET_NEEDS_CSUM) {
-		clean.flags = NET_NEEDS_CSUM;
-		clean.checksum_start = h->checksum_start;
-		clean.checksum_offset = h->checksum_offset;
+	if (!(h->flags & NET_NEEDS_CSUM))
+		h->checksum_start = h->checksum_offset = 0;
+	else if (!(offloads & NET_OFFLOAD_CSUM) ||
+		 (size_t)h->checksum_start + h->checksum_offset + 2 > size)
+		return false;
+	if (h->gso_type == NET_GSO_NONE) {
+		h->gso_size = h->header_size = 0;
+		return true;
 	}
-	if (h->gso_type != NET_GSO_NONE) {
-		clean.gso_type = h->gso_type;
-		clean.gso_size = h->gso_size;
-		clean.header_size = h->header_size;
-	}
-	return clean;
+	if (h->header_size > size)
+		h->header_size = (uint16_t)size;
+	return needed && (offloads & needed) == needed && h->flags & NET_NEEDS_CSUM && h->gso_size;
 }
 
 bool net_send(struct net *n, unsigned queue, const struct net_header *h, const struct iovec *frame,
 	      unsigned count)
 {
-	struct net_header clean;
 	size_t size = 0;
-	unsigned i;
 
 	assert(queue < n->queues && count <= NET_IOV_MAX);
-	for (i = 0; i < count && size <= NET_FRAME_MAX; i++)
-		size = frame[i].iov_len > NET_FRAME_MAX ? SIZE_MAX : size + frame[i].iov_len;
-	if (size < NET_FRAME_MIN || size > NET_FRAME_MAX || !net_header_valid(h, size) ||
-	    (asked_for(h) & ~n->send_offloads)) {
-		log_guest(LOG_DEBUG,
-			  "net: a packet of the guest is dropped: %zu bytes, flags %#x, "
-			  "segments %#x of %u",
-			  size, h->flags, h->gso_type, h->gso_size);
-		return true;
-	}
-	clean = normalized(h);
-	return n->backend->send(n, queue, &clean, frame, count, size);
+	for (unsigned i = 0; i < count; i++)
+		size += frame[i].iov_len;
+	assert(size >= NET_FRAME_MIN && size <= NET_FRAME_MAX);
+	return n->backend->send(n, queue, h, frame, count, size);
 }
 
 void net_flush(struct net *n, unsigned queue)

@@ -151,11 +151,6 @@ void virtio_net_rx_kicked(struct virtio_net *n, unsigned pair);
 void virtio_net_rx_stop(struct virtio_net *n, unsigned pair);
 
 /* net_tx.c */
-/*
- * Whether all that h asks for is among offloads and lies in the frame. Clears fields that mean
- * nothing then, and limits header_size, which is only a hint (5.1.6.2.2).
- */
-bool virtio_net_header_fits(struct net_header *h, size_t frame_bytes, unsigned offloads);
 void virtio_net_tx_kicked(struct virtio_net *n, unsigned pair);
 void virtio_net_send_ready(void *arg, unsigned pair);
 void virtio_net_tx_init(struct virtio_net *n, struct net_tx *tx);

@@ -151,7 +151,7 @@ bool virtio_net_receive(void *arg, unsigned pair, const struct net_header *h,
 	if (!(n->receive_offloads & NET_OFFLOAD_CSUM))
 		header.flags &= (uint8_t)~NET_DATA_VALID;
 	if (bytes < NET_FRAME_MIN || bytes > NET_FRAME_MAX ||
-	    !virtio_net_header_fits(&header, bytes, n->receive_offloads)) {
+	    !net_header_fits(&header, bytes, n->receive_offloads)) {
 		n->counters.rx_malformed++;
 		return true;
 	}

@@ -21,43 +21,6 @@ static unsigned tx_pair(const struct net_tx *tx)
 	return (unsigned)(tx - tx->net->tx);
 }
 
-/* The offloads that a packet of this type needs; 0: there is no such type. */
-static unsigned segmentation(uint8_t gso_type)
-{
-	switch (gso_type) {
-	case NET_GSO_TCPV4:
-		return NET_OFFLOAD_TSO4;
-	case NET_GSO_TCPV6:
-		return NET_OFFLOAD_TSO6;
-	case NET_GSO_TCPV4 | NET_GSO_ECN:
-		return NET_OFFLOAD_TSO4 | NET_OFFLOAD_ECN;
-	case NET_GSO_TCPV6 | NET_GSO_ECN:
-		return NET_OFFLOAD_TSO6 | NET_OFFLOAD_ECN;
-	case NET_GSO_UDP_L4:
-		return NET_OFFLOAD_USO;
-	default:
-		return 0;
-	}
-}
-
-bool virtio_net_header_fits(struct net_header *h, size_t frame_bytes, unsigned offloads)
-{
-	unsigned needed = segmentation(h->gso_type);
-
-	if (h->header_size > frame_bytes)
-		h->header_size = (uint16_t)frame_bytes;
-	if (!(h->flags & NET_NEEDS_CSUM))
-		h->checksum_start = h->checksum_offset = 0;
-	else if (!(offloads & NET_OFFLOAD_CSUM) ||
-		 (size_t)h->checksum_start + h->checksum_offset + 2 > frame_bytes)
-		return false;
-	if (h->gso_type == NET_GSO_NONE) {
-		h->gso_size = 0;
-		return true;
-	}
-	return needed && (offloads & needed) == needed && h->flags & NET_NEEDS_CSUM && h->gso_size;
-}
-
 /* False: the packet is not one. */
 static bool parse(struct virtio_net *n, struct net_tx *tx)
 {
@@ -71,7 +34,9 @@ static bool parse(struct virtio_net *n, struct net_tx *tx)
 	bytes = c->out_bytes - n->header_size;
 	tx->frame = pieces_out(c);
 	pieces_read(&tx->frame, &tx->header, n->header_size);
-	return virtio_net_header_fits(&tx->header, bytes, n->send_offloads);
+	tx->header.flags &= NET_NEEDS_CSUM; /* the only one that a driver may set */
+	tx->header.buffers = 0;
+	return net_header_fits(&tx->header, bytes, n->send_offloads);
 }
 
 /* False: the backend has no room. */
