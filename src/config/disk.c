@@ -29,7 +29,6 @@ static const struct word engines[] = {{"auto", BLOCK_AIO_AUTO},
 				      {"libaio", BLOCK_AIO_LIBAIO},
 				      {"threads", BLOCK_AIO_THREADS},
 				      {NULL, 0}};
-static const struct word switches[] = {{"off", 0}, {"on", 1}, {NULL, 0}};
 
 static int refuse_disk(struct refusal *why, const char *given, const char *wanted)
 {
@@ -96,7 +95,7 @@ static int set_key(struct config_disk *d, const char *key, const char *value, st
 	    {"format", "format is raw or qcow2", formats},
 	    {"bus", "bus is virtio, ide, ahci or nvme", buses},
 	    {"cache", "cache is writeback, none, writethrough, directsync or unsafe", caches},
-	    {"packed", "packed is on or off", switches},
+	    {"packed", "packed is on or off", words_on_off},
 	    {"aio", "aio is auto, io_uring, libaio or threads", engines},
 	};
 	struct block_params *p = &d->params;
@@ -119,7 +118,7 @@ static int set_key(struct config_disk *d, const char *key, const char *value, st
 			d->bus = (enum disk_bus)found;
 		} else if (choices[i].words == caches) {
 			p->cache = (enum block_cache)found;
-		} else if (choices[i].words == switches) {
+		} else if (choices[i].words == words_on_off) {
 			d->packed = found;
 		} else {
 			p->aio = (enum block_aio)found;

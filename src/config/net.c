@@ -163,10 +163,12 @@ static int set_model(struct config_net *n, char *value, struct refusal *why)
 
 static int set_packed(struct config_net *n, char *value, struct refusal *why)
 {
-	n->packed = strcmp(value, "on") == 0;
-	return n->packed || strcmp(value, "off") == 0
-		   ? 0
-		   : refuse_net(why, value, "packed is on or off");
+	int found = words_find(words_on_off, value);
+
+	if (found < 0)
+		return refuse_net(why, value, "packed is on or off");
+	n->packed = found;
+	return 0;
 }
 
 #define OF(kind) (1u << (kind))

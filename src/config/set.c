@@ -155,10 +155,12 @@ int set_cpu(struct config_builder *b, const struct option_spec *o, const char *v
 int set_hyperv(struct config_builder *b, const struct option_spec *o, const char *value,
 	       struct refusal *why)
 {
-	if (strcmp(value, "on") == 0)
-		return refuse_later(o, value, why);
-	if (strcmp(value, "off") != 0)
+	int on = words_find(words_on_off, value);
+
+	if (on < 0)
 		return refuse_value(o, value, "give on or off", why);
+	if (on)
+		return refuse_later(o, value, why);
 	b->c->hyperv = false;
 	return 0;
 }

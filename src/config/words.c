@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct word words_on_off[] = {{"off", 0}, {"on", 1}, {NULL, 0}};
+
 int words_find(const struct word *words, const char *text)
 {
 	for (; words->text; words++) {

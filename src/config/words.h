@@ -10,6 +10,8 @@ struct word {
 	int value;
 };
 
+extern const struct word words_on_off[]; /* 1, 0 */
+
 /* The value of text among words, or -1. */
 int words_find(const struct word *words, const char *text);
 
