@@ -59,8 +59,6 @@ static int add_net(struct machine *m, unsigned i, struct refusal *why)
 	int err;
 
 	memcpy(p.mac, n->config->params.mac, sizeof(p.mac));
-	if (p.pairs > net_queues(n->net))
-		p.pairs = net_queues(n->net);
 	err = virtio_net_create(&p, &n->device);
 	if (err)
 		return refuse(why, STATUS_HOST, "--net", n->config->spec, "%s", strerror(-err));

@@ -308,7 +308,7 @@ int virtio_net_create(const struct virtio_net_params *p, struct virtio_device **
 	return 0;
 }
 
-const struct virtio_net_counters *virtio_net_counters(const struct virtio_device *v)
+const struct virtio_net_counters *virtio_net_counters(struct virtio_device *v)
 {
-	return &((const struct virtio_net *)(const void *)v)->counters;
+	return &virtio_net_of(v)->counters;
 }

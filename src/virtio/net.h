@@ -13,7 +13,7 @@ struct virtio_net_params {
 	struct net *net;   /* not connected yet; outlives the device */
 	uint8_t mac[6];
 	uint16_t mtu;   /* that the driver is told; 0: it is not */
-	unsigned pairs; /* of queues wanted, one a vCPU; at most what the backend has */
+	unsigned pairs; /* of queues wanted, one a vCPU; it has no more than the backend */
 };
 
 /* What became of packets and commands. "dropped" is the sum of all packets that went nowhere. */
@@ -36,6 +36,6 @@ int virtio_net_create(const struct virtio_net_params *p, struct virtio_device **
 void virtio_net_announce(struct virtio_device *v);
 
 /* The loop's thread, or the loop does not run. */
-const struct virtio_net_counters *virtio_net_counters(const struct virtio_device *v);
+const struct virtio_net_counters *virtio_net_counters(struct virtio_device *v);
 
 #endif

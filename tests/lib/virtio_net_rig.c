@@ -38,8 +38,9 @@ static const struct virtio_transport_ops transport = {
 
 void virtio_net_rig_init(struct virtio_net_rig *r, unsigned offloads)
 {
-	struct virtio_net_params p = {
-	    .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}, .mtu = 1400, .pairs = NET_RIG_PAIRS};
+	struct virtio_net_params p = {.mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56},
+				      .mtu = 1400,
+				      .pairs = NET_RIG_PAIRS + 1 /* more than the backend has */};
 
 	memset(r, 0, sizeof(*r));
 	log_set_level(LOG_ERROR);
