@@ -31,7 +31,7 @@ static int plug(struct machine *m, struct virtio_device *v, unsigned slot, bool 
 		v->offered &= ~VIRTIO_F_RING_PACKED;
 	err = virtio_pci_create(&p, &x);
 	if (err)
-		return refuse(why, STATUS_HOST, NULL, v->type->name, "%s", strerror(-err));
+		return refuse(why, STATUS_HOST, NULL, v->type->ops.name, "%s", strerror(-err));
 	machine_own(m, virtio_pci_device(x));
 	return 0;
 }

@@ -453,8 +453,30 @@ static void config_write(struct virtio_device *v, unsigned offset, const uint8_t
 	atomic_store(&blk_of(v)->write_through, !on);
 }
 
+static void free_blk(struct blk *b, unsigned queues)
+{
+	for (unsigned i = 0; b && i < queues; i++) {
+		free(b->queue[i].requests);
+		free(b->queue[i].iov);
+	}
+	free(b);
+}
+
+static void destroy(struct device *base)
+{
+	struct blk *b = blk_of(container_of(base, struct virtio_device, base));
+	unsigned queues = b->v.queue_count;
+
+	b->state = CLOSING;
+	block_close(b->disk);
+	while (b->pass.queued)
+		loop_step(b->v.loop);
+	virtio_device_fini(&b->v);
+	free_blk(b, queues);
+}
+
 static const struct virtio_type type = {
-    .name = "virtio-blk",
+    .ops = {"virtio-blk", virtio_reset, destroy},
     .id = 2,
     .class_code = 0x010000, /* a SCSI controller, as drivers know it */
     .start = start,
@@ -506,15 +528,6 @@ static uint64_t features(const struct block_geometry *g, unsigned queues)
 	return f | VIRTIO_BLK_F_WRITE_ZEROES | (g->can_discard ? VIRTIO_BLK_F_DISCARD : 0);
 }
 
-static void free_blk(struct blk *b, unsigned queues)
-{
-	for (unsigned i = 0; b && i < queues; i++) {
-		free(b->queue[i].requests);
-		free(b->queue[i].iov);
-	}
-	free(b);
-}
-
 static struct blk *allocate(unsigned queues)
 {
 	const size_t requests = VIRTIO_BLK_QUEUE_SIZE + 1;
@@ -533,25 +546,6 @@ static struct blk *allocate(unsigned queues)
 	}
 	return b;
 }
-
-static void destroy(struct device *base)
-{
-	struct blk *b = blk_of(container_of(base, struct virtio_device, base));
-	unsigned queues = b->v.queue_count;
-
-	b->state = CLOSING;
-	block_close(b->disk);
-	while (b->pass.queued)
-		loop_step(b->v.loop);
-	virtio_device_fini(&b->v);
-	free_blk(b, queues);
-}
-
-static const struct device_ops ops = {
-    .name = "virtio-blk",
-    .reset = virtio_reset,
-    .destroy = destroy,
-};
 
 int virtio_blk_create(const struct virtio_blk_params *p, struct virtio_device **out)
 {
@@ -579,7 +573,6 @@ int virtio_blk_create(const struct virtio_blk_params *p, struct virtio_device **
 	}
 	for (unsigned i = 0; i < p->queues; i++)
 		b->queue[i].ring = &b->v.queue[i].ring;
-	b->v.base.ops = &ops;
 	b->disk = p->disk;
 	b->pass.fn = pass;
 	fill_config(&b->config, g, p->queues);

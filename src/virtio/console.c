@@ -377,17 +377,6 @@ static void console_config_write(struct virtio_device *v, unsigned offset, const
 		chr_write(console_of(v)->port[0].chr, bytes, 1);
 }
 
-static const struct virtio_type console_type = {
-    .name = "virtio-console",
-    .id = 3,
-    .class_code = 0x078000,
-    .start = console_start,
-    .kicked = console_kicked,
-    .stop = console_stop,
-    .stop_queue = console_stop_queue,
-    .config_write = console_config_write,
-};
-
 static void console_destroy(struct device *d)
 {
 	struct console *c = container_of(d, struct console, v.base);
@@ -396,10 +385,15 @@ static void console_destroy(struct device *d)
 	free(c);
 }
 
-static const struct device_ops console_ops = {
-    .name = "virtio-console",
-    .reset = virtio_reset,
-    .destroy = console_destroy,
+static const struct virtio_type console_type = {
+    .ops = {"virtio-console", virtio_reset, console_destroy},
+    .id = 3,
+    .class_code = 0x078000,
+    .start = console_start,
+    .kicked = console_kicked,
+    .stop = console_stop,
+    .stop_queue = console_stop_queue,
+    .config_write = console_config_write,
 };
 
 static void port_init(struct console *c, unsigned number, const struct virtio_console_port *port)
@@ -445,7 +439,6 @@ int virtio_console_create(const struct virtio_console_params *p, struct virtio_d
 		free(c);
 		return err;
 	}
-	c->v.base.ops = &console_ops;
 	c->pass.fn = pass_due;
 	c->chain = (struct virtq_chain){.iov = c->iov, .iov_max = PIECES_MAX};
 	c->count = p->count;

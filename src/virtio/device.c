@@ -186,7 +186,8 @@ static void ring_broken(struct virtq *ring, const char *why)
 {
 	struct virtio_queue *q = container_of(ring, struct virtio_queue, ring);
 
-	log_guest(LOG_WARNING, "%s: queue %u stopped: %s", q->device->type->name, ring->index, why);
+	log_guest(LOG_WARNING, "%s: queue %u stopped: %s", q->device->type->ops.name, ring->index,
+		  why);
 	virtio_needs_reset(q->device, NULL);
 }
 
@@ -228,6 +229,7 @@ int virtio_device_init(struct virtio_device *v, const struct virtio_device_param
 	assert(p->type->stop_queue || !(p->features & VIRTIO_F_RING_RESET));
 	memset(v, 0, sizeof(*v));
 	v->type = p->type;
+	v->base.ops = &p->type->ops;
 	v->mem = p->mem;
 	v->loop = p->loop;
 	v->offered = p->features | VIRTIO_F_VERSION_1;
@@ -309,7 +311,7 @@ void virtio_change_config(struct virtio_device *v, unsigned offset, const void *
 void virtio_needs_reset(struct virtio_device *v, const char *why)
 {
 	if (why)
-		log_guest(LOG_WARNING, "%s: needs a reset: %s", v->type->name, why);
+		log_guest(LOG_WARNING, "%s: needs a reset: %s", v->type->ops.name, why);
 	pthread_mutex_lock(&v->lock);
 	/* Legacy drivers do not know the bit. */
 	if (hears_of_config(v) && v->features & VIRTIO_F_VERSION_1 &&
@@ -353,7 +355,7 @@ static void set_features_ok(struct virtio_device *v)
 		return;
 	if (chosen & ~virtio_offered(v, false) || !(chosen & VIRTIO_F_VERSION_1)) {
 		log_guest(LOG_WARNING, "%s: the driver's choice of features, 0x%llx, is refused",
-			  v->type->name, (unsigned long long)chosen);
+			  v->type->ops.name, (unsigned long long)chosen);
 		return;
 	}
 	v->features = chosen;
@@ -414,7 +416,7 @@ void virtio_wait_reset(struct virtio_device *v)
 		err = pthread_cond_timedwait(&v->changed, &v->lock, &due);
 	if (v->resetting)
 		log_guest(LOG_WARNING, "%s: a reset takes longer than its driver waits",
-			  v->type->name);
+			  v->type->ops.name);
 }
 
 static bool config_holds(const struct virtio_device *v, uint64_t offset, unsigned size)

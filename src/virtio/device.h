@@ -43,9 +43,9 @@
 struct virtio_device;
 
 struct virtio_type {
-	const char *name;    /* "virtio-blk": for logs */
-	uint16_t id;         /* section 5: 2 is a block device */
-	uint32_t class_code; /* of PCI: class, subclass, interface */
+	struct device_ops ops; /* name: "virtio-blk"; reset: virtio_reset() */
+	uint16_t id;           /* section 5: 2 is a block device */
+	uint32_t class_code;   /* of PCI: class, subclass, interface */
 	/*
 	 * DRIVER_OK: v->features is settled, and the queues that the driver enabled are running.
 	 * They are kicked once each afterwards.
@@ -137,12 +137,11 @@ struct virtio_device {
 };
 
 /*
- * Clears and fills v, but for what a type then writes to config and for base.ops, whose reset is
- * virtio_reset() and whose destroy calls virtio_device_fini(). VERSION_1 is offered without being
+ * Clears and fills v, but for what a type then writes to config. VERSION_1 is offered without being
  * asked for. Nothing runs before a transport has it. 0 or -errno.
  */
 int virtio_device_init(struct virtio_device *v, const struct virtio_device_params *p);
-/* vCPUs and loops are gone. */
+/* For a type's ops.destroy(): vCPUs and loops are gone. */
 void virtio_device_fini(struct virtio_device *v);
 
 /* Of struct device_ops. Waits for the device's loop, or does its work if it is here. */

@@ -193,17 +193,6 @@ static void net_config_write(struct virtio_device *v, unsigned offset, const uin
 	loop_post(v->loop, &virtio_net_of(v)->mac_written);
 }
 
-static const struct virtio_type net_type = {
-    .name = "virtio-net",
-    .id = 1,
-    .class_code = 0x020000, /* network, Ethernet */
-    .start = net_start,
-    .kicked = net_kicked,
-    .stop = net_stop,
-    .stop_queue = net_stop_queue,
-    .config_write = net_config_write,
-};
-
 static void net_destroy(struct device *base)
 {
 	struct virtio_net *n = virtio_net_of(container_of(base, struct virtio_device, base));
@@ -214,10 +203,15 @@ static void net_destroy(struct device *base)
 	free(n);
 }
 
-static const struct device_ops net_device_ops = {
-    .name = "virtio-net",
-    .reset = virtio_reset,
-    .destroy = net_destroy,
+static const struct virtio_type net_type = {
+    .ops = {"virtio-net", virtio_reset, net_destroy},
+    .id = 1,
+    .class_code = 0x020000, /* network, Ethernet */
+    .start = net_start,
+    .kicked = net_kicked,
+    .stop = net_stop,
+    .stop_queue = net_stop_queue,
+    .config_write = net_config_write,
 };
 
 static uint64_t net_features(const struct virtio_net *n, const struct virtio_net_params *p)
@@ -274,7 +268,6 @@ static int net_init(struct virtio_net *n, const struct virtio_net_params *p)
 
 	if (err)
 		return err;
-	n->device.base.ops = &net_device_ops;
 	n->net = p->net;
 	n->mac_written.fn = on_mac_written;
 	for (i = 0; i < n->pairs; i++)

@@ -137,16 +137,6 @@ static void rng_stop_queue(struct virtio_device *v, struct virtq *q)
 	virtio_queue_stopped(v, q);
 }
 
-static const struct virtio_type rng_type = {
-    .name = "virtio-rng",
-    .id = 4,
-    .class_code = 0x00ff00,
-    .start = rng_start,
-    .kicked = rng_kicked,
-    .stop = rng_stop,
-    .stop_queue = rng_stop_queue,
-};
-
 static void rng_destroy(struct device *d)
 {
 	struct rng *g = container_of(d, struct rng, v.base);
@@ -156,10 +146,14 @@ static void rng_destroy(struct device *d)
 	free(g);
 }
 
-static const struct device_ops rng_ops = {
-    .name = "virtio-rng",
-    .reset = virtio_reset,
-    .destroy = rng_destroy,
+static const struct virtio_type rng_type = {
+    .ops = {"virtio-rng", virtio_reset, rng_destroy},
+    .id = 4,
+    .class_code = 0x00ff00,
+    .start = rng_start,
+    .kicked = rng_kicked,
+    .stop = rng_stop,
+    .stop_queue = rng_stop_queue,
 };
 
 int virtio_rng_create(const struct virtio_rng_params *p, struct virtio_device **out)
@@ -182,7 +176,6 @@ int virtio_rng_create(const struct virtio_rng_params *p, struct virtio_device **
 		free(g);
 		return err;
 	}
-	g->v.base.ops = &rng_ops;
 	g->random = p->random ? p->random : host_random;
 	g->pass.fn = pass_due;
 	timer_init(&g->retry, retry_due);

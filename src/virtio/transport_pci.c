@@ -212,7 +212,7 @@ static void function_init(struct virtio_pci *x, const struct virtio_pci_params *
 		ids.subsystem = type->id;
 		ids.revision = 0;
 	}
-	pci_function_init(&x->f, type->name, p->devfn, &ids);
+	pci_function_init(&x->f, type->ops.name, p->devfn, &ids);
 	x->f.reading = config_reading;
 	x->f.written = config_written;
 }

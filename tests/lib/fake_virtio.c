@@ -75,7 +75,7 @@ static void fake_config_write(struct virtio_device *v, unsigned offset, const ui
 }
 
 static const struct virtio_type type = {
-    .name = "fake",
+    .ops = {"fake", virtio_reset, NULL},
     .id = 4,
     .class_code = 0x00ff00,
     .start = fake_start,
@@ -102,8 +102,6 @@ static void was_reset(void *arg)
 
 static const struct virtio_transport_ops transport = {queue_interrupt, config_interrupt, was_reset};
 
-static const struct device_ops ops = {.name = "fake", .reset = virtio_reset};
-
 void fake_virtio_init(struct fake_virtio *f, const struct gmem *mem, struct loop *l,
 		      uint64_t features)
 {
@@ -120,7 +118,6 @@ void fake_virtio_init(struct fake_virtio *f, const struct gmem *mem, struct loop
 	memset(f, 0, sizeof(*f));
 	if (virtio_device_init(&f->v, &p))
 		abort();
-	f->v.base.ops = &ops;
 	f->answer.fn = answer_due;
 	virtio_attach(&f->v, &transport, f);
 }
