@@ -22,8 +22,6 @@
 #include <errno.h>
 #include <limits.h>
 
-#define AGAIN_MAX 1000u /* -EAGAIN in a row */
-
 static const char zeroes[FILE_ZERO_BYTES] __attribute__((aligned(FILE_ALIGN_MAX)));
 
 static void step(struct file_op *op);
@@ -293,11 +291,24 @@ static void without_fallocate(struct file_op *op)
 	step(op);
 }
 
+/*
+ * Whether an error may be the only word of pages that the host could not write back, be they this
+ * transfer's or others': Linux says it once for each open file. A durable write through the page
+ * cache flushes after it wrote; errors that it has for itself are told apart.
+ */
+static bool is_lost(const struct io *io, int64_t result)
+{
+	if (io->kind != IO_WRITE || !io->durable || io->direct)
+		return io->kind == IO_SYNC;
+	return result != -ENOSPC && result != -EDQUOT && result != -EFBIG && result != -ENOMEM &&
+	       result != -EAGAIN && result != -EINVAL && result != -EOPNOTSUPP;
+}
+
 static void io_done(struct io *io, int64_t result)
 {
 	struct file_op *op = container_of(io, struct file_op, io);
 
-	if (result == -EINTR || (result == -EAGAIN && op->again++ < AGAIN_MAX)) {
+	if (file_is_to_try_again(result, &op->again)) {
 		engine_submit(op->file->engine, io);
 		return;
 	}
@@ -306,11 +317,15 @@ static void io_done(struct io *io, int64_t result)
 		without_fallocate(op);
 		return;
 	}
+	if (result < 0 && is_lost(io, result))
+		atomic_store(&op->file->sync_failed, true);
+	/* Another that was in work at the same time may have been told what was ours. */
+	if (result >= 0 && (io->kind == IO_SYNC || io->durable) &&
+	    atomic_load(&op->file->sync_failed))
+		result = -EIO;
 	if (result == 0 && io->kind == IO_WRITE)
 		result = -EIO;
 	if (result < 0) {
-		if (io->kind == IO_SYNC)
-			atomic_store(&op->file->sync_failed, true);
 		finish(op, (int)result);
 		return;
 	}

@@ -4,7 +4,8 @@
  *
  * Here is what every format needs of the host: the cache mode, the alignment that O_DIRECT asks
  * for, transfers cut short, ends of files, and the rule that a failed fdatasync(2) is final: Linux
- * may have marked the lost pages clean, so that a second try would succeed and mean nothing.
+ * may have marked the lost pages clean, so that a second try would succeed and mean nothing. So is
+ * a durable write through the page cache that failed in its flush.
  */
 #ifndef BLOCK_FILE_H
 #define BLOCK_FILE_H
@@ -19,6 +20,7 @@
 #define FILE_BOUNCE     (128u << 10)
 #define FILE_BOUNCES    4u
 #define FILE_ZERO_BYTES (64u << 10)
+#define FILE_AGAIN_MAX  1000u /* -EAGAIN in a row */
 
 struct file_op;
 
@@ -80,6 +82,12 @@ int file_open_temporary(struct engine *e, uint64_t size, struct file **out, stru
 void file_close(struct file *f); /* nothing in work; NULL: nothing */
 
 void file_submit(struct file *f, struct file_op *op);
+
+/* Whether an io came to nothing, and is to be tried again; *again counts how often it was. */
+static inline bool file_is_to_try_again(int64_t result, unsigned *again)
+{
+	return result == -EINTR || (result == -EAGAIN && (*again)++ < FILE_AGAIN_MAX);
+}
 
 /* Whether a flush is needed: 0, -EALREADY where flushes are ignored, -EIO after one that failed. */
 static inline int file_sync_state(struct file *f)

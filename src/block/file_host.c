@@ -200,6 +200,17 @@ void file_close(struct file *f)
 
 /* --- transfers that the caller waits for --- */
 
+static int64_t run(struct file *f, struct io *io)
+{
+	unsigned again = 0;
+	int64_t result;
+
+	do
+		result = engine_run(f->engine, io);
+	while (file_is_to_try_again(result, &again));
+	return result;
+}
+
 /* Block by block, through one of our own: rare, and small. */
 static int read_misaligned(struct file *f, uint64_t offset, char *to, size_t n)
 {
@@ -233,7 +244,7 @@ int file_read_now(struct file *f, uint64_t offset, void *buffer, size_t n, bool 
 				.iov = &iov,
 				.iov_count = 1};
 
-		got = engine_run(f->engine, &io);
+		got = run(f, &io);
 		if (got < 0)
 			return (int)got;
 		moved += (size_t)got;
@@ -258,7 +269,7 @@ int file_write_now(struct file *f, uint64_t offset, const void *buffer, size_t n
 				.length = n - moved,
 				.iov = &iov,
 				.iov_count = 1};
-		int64_t put = engine_run(f->engine, &io);
+		int64_t put = run(f, &io);
 
 		if (put < 0)
 			return (int)put;
@@ -278,10 +289,10 @@ int file_sync_now(struct file *f)
 		return 0;
 	if (atomic_load(&f->sync_failed))
 		return -EIO;
-	err = (int)engine_run(f->engine, &io);
+	err = (int)run(f, &io);
 	if (err)
 		atomic_store(&f->sync_failed, true);
-	return err;
+	return !err && atomic_load(&f->sync_failed) ? -EIO : err;
 }
 
 int file_zero_now(struct file *f, uint64_t offset, uint64_t length, bool punch)
@@ -290,7 +301,7 @@ int file_zero_now(struct file *f, uint64_t offset, uint64_t length, bool punch)
 	atomic_bool *cannot = punch ? &f->no_punch : &f->no_zero;
 	struct io io = {
 	    .kind = punch ? IO_PUNCH : IO_ZERO, .fd = f->fd, .offset = offset, .length = length};
-	int err = atomic_load(cannot) ? -EOPNOTSUPP : (int)engine_run(f->engine, &io);
+	int err = atomic_load(cannot) ? -EOPNOTSUPP : (int)run(f, &io);
 	uint64_t n;
 
 	if (err != -EOPNOTSUPP)

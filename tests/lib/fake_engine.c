@@ -150,6 +150,7 @@ static bool is_struck(struct fake_engine *e, const struct io *io)
 		return false;
 	if (f->times != FAULT_ALWAYS)
 		f->times--;
+	f->struck |= 1u << io->kind;
 	return true;
 }
 
@@ -180,7 +181,8 @@ static int64_t fake_run(struct engine *engine, struct io *io)
 	e->durable_writes += io->kind == IO_WRITE && io->durable;
 	before = e->log_count;
 	if (is_struck(e, io)) {
-		result = -e->fault.err;
+		e->durable_struck |= io->kind == IO_WRITE && io->durable;
+		result = e->fault.err == FAULT_NOTHING ? 0 : -e->fault.err;
 	} else {
 		result = perform_short(e, io);
 		if (io->fd == e->log_fd && result >= 0) {

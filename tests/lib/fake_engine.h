@@ -11,9 +11,11 @@
 
 #include "block/engine.h"
 
+#include <limits.h>
 #include <pthread.h>
 
-#define FAULT_ALWAYS UINT32_MAX
+#define FAULT_ALWAYS  UINT32_MAX
+#define FAULT_NOTHING INT_MAX /* in place of an errno value: nothing is moved, and no error */
 
 struct fault {
 	int err;           /* positive errno value; 0: none */
@@ -21,6 +23,7 @@ struct fault {
 	uint32_t after;    /* so many of these work first */
 	uint32_t times;    /* then so many fail */
 	uint64_t from, to; /* only those that touch [from, to); to 0: all */
+	unsigned struck;   /* kinds that did fail, as bits */
 };
 
 struct log_entry {
@@ -43,6 +46,7 @@ struct fake_engine {
 	struct fault fault;
 	uint64_t ios[IO_ZERO + 1]; /* carried out, by kind */
 	unsigned durable_writes;
+	bool durable_struck; /* a write that was to be durable by itself failed */
 
 	void (*after_io)(void *arg); /* on whatever thread, lock held; may be NULL */
 	void *after_io_arg;
