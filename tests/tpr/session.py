@@ -28,6 +28,8 @@ TRIES = 3
 HURT_ITSELF = (ENDED_WELL, 63, 98)  # or an exception that it reports, or a triple fault
 
 
+RNG = ('-n', 'user')  # a virtio-rng too, for messages from a thread of the host
+
 SCHED = '/sys/kernel/debug/sched'
 
 
@@ -45,10 +47,11 @@ def share_finely():
 
 
 class Run:
-    def __init__(self, name, words, cpus=1, patch=True, statuses=(ENDED_WELL,), check=None, paging='nested'):
+    def __init__(self, name, words, cpus=1, patch=True, statuses=(ENDED_WELL,), check=None, paging='nested',
+                 options=()):
         self.name = f'{"on" if patch else "off"}, {cpus} CPU{"s" if cpus > 1 else ""}: {name}'
         self.words, self.cpus, self.patch, self.statuses = words.split(), cpus, patch, statuses
-        self.check, self.paging = check, paging
+        self.check, self.paging, self.options = check, paging, list(options)
 
 
 class Failure(Exception):
@@ -91,7 +94,7 @@ def runs():
     off = [
         Run('all', everything, patch=False),
         Run('PAE', 'pae forms deliver smp', cpus=2, patch=False),
-        Run('stress', 'count=1000 stress', cpus=2, patch=False),
+        Run('stress', 'count=1000 stress', cpus=2, patch=False, options=RNG),
         Run('reset', 'reset', patch=False),
     ]
     on = [
@@ -101,9 +104,9 @@ def runs():
         Run('PAE, no-execute', 'nx forms places deliver smp hostile', cpus=2, check=patched_all_forms),
         Run('started in reverse', 'reverse deliver smp', cpus=4, check=armed(4)),
         Run('PAE, started in reverse', 'pae reverse smp', cpus=4, check=armed(4)),
-        Run('stress', 'count=50000 stress', check=polls),
-        Run('stress', 'count=50000 stress', cpus=2, check=polls),
-        Run('stress, PAE', 'pae count=20000 seed=7 stress', cpus=4, check=polls),
+        Run('stress', 'count=50000 stress', check=polls, options=RNG),
+        Run('stress', 'count=50000 stress', cpus=2, check=polls, options=RNG),
+        Run('stress, PAE', 'pae count=20000 seed=7 stress', cpus=4, check=polls, options=RNG),
     ]
     alone = [(name, cpus, words) for cpus, words in ((1, ''), (2, 'pae '))
              for name in ('reset', 'hibernate', 'fresh-rom', 'rom-mapping', 'rom-unmapped-armed')]
@@ -126,22 +129,23 @@ class Session:
         self.no_patcher = None  # why
         self.paging = 'nested'
 
-    def start(self, words, cpus, patch, statuses=(ENDED_WELL,)):
+    def start(self, run):
         """(status, output, result.json or {}); again where the lab may have spoiled it"""
         for _ in range(TRIES):
-            result = self.start_once(words, cpus, patch)
-            failed = result[0] in FETCH_FAILED and result[0] not in statuses
+            result = self.start_once(run)
+            failed = result[0] in FETCH_FAILED and result[0] not in run.statuses
             if not os.environ.get('LODGE_LAB') or not (failed or CAME_TWICE.search(result[1])):
                 break
-            print(f'# {" ".join(words)}: status {result[0]}, once more')
+            print(f'# {run.name}: status {result[0]}, once more', flush=True)
         return result
 
-    def start_once(self, words, cpus, patch):
+    def start_once(self, run):
         report = os.path.join(self.folder, 'report')
         shutil.rmtree(report, ignore_errors=True)
-        command = [self.lodge, 'run', '-m', '128', '-c', str(cpus), '-k', self.guest, '--exit-port',
-                   '--tpr-patch', 'on' if patch else 'off', '--report', report, '-a',
-                   ' '.join(words + [f'cpus={cpus}', f'patch={"on" if patch else "off"}'])]
+        patch = 'on' if run.patch else 'off'
+        command = [self.lodge, 'run', '-m', '128', '-c', str(run.cpus), '-k', self.guest,
+                   '--exit-port', '--tpr-patch', patch, '--report', report, *run.options, '-a',
+                   ' '.join(run.words + [f'cpus={run.cpus}', f'patch={patch}'])]
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False)
@@ -158,14 +162,14 @@ class Session:
 
     def look(self):
         """What the guest can do, and whether there is a patcher."""
-        status, output, result = self.start(['list'], 1, False)
+        status, output, result = self.start(Run('list', 'list', patch=False))
         for line in output.splitlines():
             found = re.match(r'case (\S+) (\S+) (\d+)', line)
             if found:
                 self.cases.append((found[1], found[2], int(found[3])))
         if status != ENDED_WELL or not self.cases:
             raise Failure(f'the guest does not run, status {status}: {output.strip()[-300:]}')
-        status, output, result = self.start(['list'], 1, True)
+        status, output, result = self.start(Run('list', 'list'))
         if 'is not in this version' in output:
             self.no_patcher = 'this program has no patcher'
         elif status == UNAVAILABLE and not os.environ.get('LODGE_LAB'):
@@ -197,6 +201,8 @@ class Session:
         try:
             need(status in run.statuses, f'status {status}: {output.strip()[-200:]}')
             need(hurt or not told, f'unknown results: {", ".join(told)}')
+            if RNG == tuple(run.options):
+                need(re.search(r'^value from-host [1-9]', output, re.M), 'nothing came from the host')
             cut = re.search(r'^value halts-cut-short (\d+)', output, re.M)
             if cut:
                 print(f'# {run.name}: {cut[1]} halts were cut short')
@@ -231,8 +237,7 @@ class Session:
             else:
                 self.set_paging(run.paging)
                 began = time.monotonic()
-                results = list(self.judge(run, *self.start(run.words, run.cpus, run.patch,
-                                                           run.statuses)))
+                results = list(self.judge(run, *self.start(run)))
                 suffix = ''
                 print(f'# {run.name}: {time.monotonic() - began:.1f} s')
             for at, (name, wrong) in enumerate(results, first):

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * "stress": the first processor changes its TPR at random, count times, while messages come from
- * itself, from every other processor and from its timer. Each is counted when it is sent and when
- * it comes:
+ * itself, from every other processor, from a thread of the host and from its timer. Each is counted
+ * when it is sent and when it comes:
  *
  *   lost        sent, but not there although the TPR has been 0 for long
  *   late        from this processor itself, above the new TPR, but not there right after the change
@@ -13,12 +13,14 @@
  */
 #include "site.h"
 
-#define CLASS_FIRST 4
-#define CLASS_LAST  13
-#define SELF_SOURCE 8 /* the low half of a vector says who sends it */
-#define TIMER       0x99
-#define NEST_MAX    16
-#define DRAIN_EVERY 0x40000u
+#define CLASS_FIRST    4
+#define CLASS_LAST     13
+#define SELF_SOURCE    8 /* the low half of a vector says who sends it */
+#define HOST_SOURCE    10
+#define TIMER          0x99
+#define NEST_MAX       16
+#define HOST_EVERY_256 4
+#define DRAIN_EVERY    0x40000u
 
 static struct {
 	volatile uint32_t sent, landed, received;
@@ -115,6 +117,18 @@ static void self_message(uint32_t class)
 	line[vector].landed++;
 }
 
+static void message_from_host(uint32_t class)
+{
+	static unsigned vector = CLASS_FIRST << 4 | HOST_SOURCE;
+
+	if (line[vector].received < line[vector].sent)
+		return;
+	vector = class << 4 | HOST_SOURCE;
+	line[vector].sent++;
+	host_message(vector);
+	line[vector].landed++;
+}
+
 static void sender(uint32_t n)
 {
 	uint32_t seed = settings.seed * 31 + n * 7;
@@ -183,17 +197,19 @@ static void change(uint32_t r, uint32_t i)
 		wrong++;
 }
 
-static void tell(void)
+static void tell(bool has_host)
 {
-	uint64_t sent = 0, received = 0;
+	uint64_t sent = 0, received = 0, from_host = 0;
 
 	for (unsigned v = CLASS_FIRST << 4; v < 256; v++) {
 		sent += line[v].sent;
+		from_host += v % 16 == HOST_SOURCE ? line[v].received : 0;
 		received += line[v].received;
 	}
 	value("changes", settings.count);
 	value("sent", sent);
 	value("received", received - line[TIMER].received);
+	value("from-host", from_host);
 	value("timer", line[TIMER].received);
 	CHECK_EQUAL(early, 0, "early");
 	CHECK_EQUAL(late, 0, "late");
@@ -203,11 +219,13 @@ static void tell(void)
 	CHECK(drained(), "messages are left", 0);
 	CHECK(sent > settings.count / 5000, "too few messages", (uint32_t)sent);
 	CHECK(line[TIMER].received > 0, "no timer", 0);
+	CHECK(from_host > 0 || !has_host, "no messages from the host", 0);
 }
 
 static void case_stress(void)
 {
 	uint32_t seed = settings.seed;
+	bool has_host = host_messages_init();
 
 	for (unsigned v = CLASS_FIRST << 4; v < (CLASS_LAST + 1) << 4; v++)
 		if (v != VECTOR_IPI)
@@ -221,6 +239,8 @@ static void case_stress(void)
 
 		if (r >> 24 == 0)
 			self_message(CLASS_FIRST + r % (CLASS_LAST - CLASS_FIRST + 1));
+		if (has_host && r >> 24 < HOST_EVERY_256)
+			message_from_host(CLASS_FIRST + r % (CLASS_LAST - CLASS_FIRST + 1));
 		change(random_number(&seed), i);
 		check_own();
 		if (i % DRAIN_EVERY == 0 || i + 1 == settings.count) {
@@ -234,7 +254,7 @@ static void case_stress(void)
 	check_lost();
 	apic_timer(0, 0, false);
 	interrupts_off();
-	tell();
+	tell(has_host);
 }
 
 const struct named_case stress_cases[] = {{"stress", case_stress, 1}, {0}};

@@ -167,6 +167,11 @@ void cpu_call(uint32_t number, cpu_work *work, uint32_t argument); /* returns at
 void cpu_wait(uint32_t number);
 void barrier(volatile uint32_t *at, uint32_t count);
 
+/* virtio.c */
+bool host_messages_init(void); /* false: there is no virtio-rng */
+/* The vector comes to the first processor, soon; the one before must have come. */
+void host_message(unsigned vector);
+
 /* hal.S; levels in ecx, as XP's fastcalls have them */
 uint8_t hal_raise(uint8_t level) __attribute__((fastcall));
 void hal_lower(uint8_t level) __attribute__((fastcall));
