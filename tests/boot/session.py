@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-The boot cases, where a real KVM is: session.py LODGE FOLDER [PATTERN [DONE]]. Started by tests/boot/run;
-the first DONE cases were run by an earlier session that hung.
+The boot cases, where a real KVM is: session.py LODGE FOLDER K/N [PATTERN [DONE]]. Started by
+tests/boot/run; the first DONE cases were run by an earlier session that hung.
 
 Every case is one or a few lines of the table in cases(). A case runs LODGE once, with a limit, and
 checks the status, lines that must and must not be in the output, and whatever its own function
@@ -302,7 +302,8 @@ def tail(path):
 
 def main():
     lodge, folder = sys.argv[1:3]
-    only = sys.argv[3] if len(sys.argv) > 3 else ''
+    part, parts = map(int, sys.argv[3].split('/'))
+    only = sys.argv[4] if len(sys.argv) > 4 else ''
     artifacts, reasons = {}, {}
     with open(os.path.join(folder, 'artifacts')) as file:
         for line in file:
@@ -312,8 +313,8 @@ def main():
             else:
                 artifacts[name] = path
     devices.make_tap(artifacts, reasons)
-    done = int(sys.argv[4]) if len(sys.argv) > 4 else 0
-    selected = [case for case in cases() if re.search(only, case.name)]
+    done = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+    selected = [case for case in cases() if re.search(only, case.name)][part - 1::parts]
     print('# the session starts', flush=True)
     failed = 0
     paging = 'nested'

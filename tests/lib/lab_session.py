@@ -10,6 +10,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 LAB = os.path.join(TOP, 'tools', 'lab')
@@ -17,8 +18,17 @@ START_S = 240  # for the lab to boot
 LABS = 4  # at most, for one session
 
 
+output = threading.Lock()  # sessions may run side by side: their lines stay whole
+
+
+def tell(lines):
+    with output:
+        sys.stdout.buffer.write(lines)
+        sys.stdout.flush()
+
+
 def note(text):
-    print(f'# {text}', flush=True)
+    tell(f'# {text}\n'.encode())
 
 
 def native():
@@ -37,7 +47,7 @@ def run_in_lab(options, command, silence_s):
             break
         note('the lab hangs')
         if done == hung_at:  # twice at the same case: this is not the lab's
-            print(f'not ok {done + 1} - the lab hangs in this case each time', flush=True)
+            tell(f'not ok {done + 1} - the lab hangs in this case each time\n'.encode())
             done, hung_at = done + 1, None
         else:
             hung_at = done
@@ -57,10 +67,10 @@ def one_lab(command, done, silence_s):
             limit_s = silence_s
             data = os.read(lab.stdout.fileno(), 65536)
             if not data:
+                tell(rest)
                 return done, lab.wait()
-            sys.stdout.buffer.write(data)
-            sys.stdout.flush()
             *lines, rest = (rest + data).split(b'\n')
+            tell(b''.join(line + b'\n' for line in lines))
             done += sum(line.startswith((b'ok ', b'not ok ')) for line in lines)
     finally:
         lab.terminate()
