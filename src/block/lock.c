@@ -98,8 +98,7 @@ int file_lock(int fd, const char *path, bool writable, struct refusal *why)
 	}
 	if (err == -EBUSY)
 		return refuse(why, STATUS_UNAVAILABLE, "--disk", path,
-			      writable ? "is in use by another process"
-				       : "is being written by another process");
+			      writable ? "is in use already" : "is being written already");
 	/* A file system without locks: nothing to be had. */
 	if (err && err != -ENOLCK && err != -EINVAL && err != -EOPNOTSUPP && err != -ENOSYS)
 		return refuse_errno(why, err, "--disk", path, "lock");

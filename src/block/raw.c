@@ -108,22 +108,53 @@ static const struct driver raw = {
     .close = raw_close,
 };
 
+#define CONVERT "convert it (qemu-img convert -O qcow2) or say format=raw"
+#define UNPACK  "unpack it or say format=raw"
+
+/* How images of other formats start; of a fixed VHD only the end tells. */
+static const struct {
+	const char *name;
+	unsigned offset, bytes;
+	const char *magic, *remedy;
+} other_formats[] = {
+    {"qcow2", 0, 4, "QFI\xfb", "say format=qcow2 or format=raw"},
+    {"QED", 0, 4, "QED\0", CONVERT},
+    {"VMDK", 0, 4, "KDMV", CONVERT},
+    {"VMDK", 0, 4, "COWD", CONVERT},
+    {"VMDK", 0, 21, "# Disk DescriptorFile", CONVERT},
+    {"VDI", 64, 4, "\x7f\x10\xda\xbe", CONVERT},
+    {"VHDX", 0, 8, "vhdxfile", CONVERT},
+    {"VHD", 0, 8, "conectix", CONVERT},
+    {"Parallels", 0, 8, "WithoutF", CONVERT},
+    {"Parallels", 0, 8, "WithouFr", CONVERT},
+    {"gzip", 0, 3, "\x1f\x8b\x08", UNPACK},
+    {"xz", 0, 6,
+     "\xfd"
+     "7zXZ\0",
+     UNPACK},
+    {"zstd", 0, 4, "\x28\xb5\x2f\xfd", UNPACK},
+};
+
 /*
- * A file whose format nobody stated is not taken for raw when it starts as a qcow2 image does. Who
- * made it meant that it is one, or a guest wrote so, to have it opened as one by somebody else.
+ * A file whose format nobody stated is not taken for raw when it starts as an image of another
+ * does: who made it meant that it is one, and a guest that writes to it would destroy that; or a
+ * guest wrote so, to have it opened as one by somebody else.
  */
 static int check_format(struct file *f, struct refusal *why)
 {
-	static const char magic[4] = {'Q', 'F', 'I', '\xfb'};
 	static char start[FILE_ALIGN_MAX] __attribute__((aligned(FILE_ALIGN_MAX)));
 	int err = file_read_now(f, 0, start, sizeof(start), false);
 
 	if (err)
 		return refuse_errno(why, err, "--disk", f->path, NULL);
-	if (memcmp(start, magic, sizeof(magic)) != 0)
-		return 0;
-	return refuse(why, STATUS_DATA, "--disk", f->path,
-		      "starts as a qcow2 image does; say format=qcow2 or format=raw");
+	for (unsigned i = 0; i < sizeof(other_formats) / sizeof(other_formats[0]); i++) {
+		if (memcmp(start + other_formats[i].offset, other_formats[i].magic,
+			   other_formats[i].bytes) == 0)
+			return refuse(why, STATUS_DATA, "--disk", f->path,
+				      "starts as %s files do; %s", other_formats[i].name,
+				      other_formats[i].remedy);
+	}
+	return 0;
 }
 
 int raw_open(const struct image_params *p, struct block **out, struct refusal *why)

@@ -178,7 +178,7 @@ static void locks_out_a_second_writer(void **state)
 	rig_open(rig, &p);
 	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), -1);
 	assert_int_equal(why.status, STATUS_UNAVAILABLE);
-	assert_non_null(strstr(why.text, "in use by another process"));
+	assert_non_null(strstr(why.text, "in use already"));
 	p.read_only = true;
 	why = (struct refusal){0};
 	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), -1);
@@ -216,7 +216,7 @@ static void locks_out_qemu(void **state)
 	p.read_only = false;
 	rig_shell(rig, "(echo 'write 0 512'; sleep 2) | qemu-io -f raw disk & sleep 0.5");
 	assert_int_equal(block_open_with(&p, rig->loop, &rig->fake.engine, &second, &why), -1);
-	assert_non_null(strstr(why.text, "in use by another process"));
+	assert_non_null(strstr(why.text, "in use already"));
 }
 
 /* The real thing, in every mode: random writers of separate regions at once, against a copy. */

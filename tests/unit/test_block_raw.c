@@ -3,6 +3,7 @@
 #include "block_rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -433,6 +434,43 @@ static void takes_no_qcow2_for_raw(void **state)
 	rig_open(rig, &p);
 }
 
+static void takes_no_other_format_for_raw(void **state)
+{
+	static const struct {
+		const char *name;
+		off_t offset;
+		size_t bytes;
+		const char *start;
+	} cases[] = {
+	    {"VMDK", 0, 4, "KDMV"},
+	    {"VMDK", 0, 21, "# Disk DescriptorFile"},
+	    {"VDI", 64, 4, "\x7f\x10\xda\xbe"},
+	    {"VHDX", 0, 8, "vhdxfile"},
+	    {"VHD", 0, 8, "conectix"},
+	    {"gzip", 0, 3, "\x1f\x8b\x08"},
+	    {"xz", 0, 6, "\xfd\x37zXZ\0"},
+	    {"zstd", 0, 4, "\x28\xb5\x2f\xfd"},
+	};
+	struct block_rig *rig = *state;
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct block_params p = {.image.path = rig_path(rig, "other")};
+		struct refusal why = {0};
+		struct block *b;
+		int fd;
+
+		rig_make_file(rig, "other", MIB, 0);
+		fd = open(p.image.path, O_WRONLY | O_CLOEXEC);
+		assert_int_equal(pwrite(fd, cases[i].start, cases[i].bytes, cases[i].offset),
+				 cases[i].bytes);
+		close(fd);
+		assert_int_equal(block_open(&p, rig->loop, &b, &why), -1);
+		assert_int_equal(why.status, STATUS_DATA);
+		if (!strstr(why.text, cases[i].name) || !strstr(why.text, "format=raw"))
+			fail_msg("%s: %s", cases[i].name, why.text);
+	}
+}
+
 static void forgets_what_is_ephemeral(void **state)
 {
 	struct block_rig *rig = *state;
@@ -483,6 +521,7 @@ int main(void)
 	    TEST(takes_more_than_its_depth),
 	    TEST(refuses_what_cannot_be_a_disk),
 	    TEST(takes_no_qcow2_for_raw),
+	    TEST(takes_no_other_format_for_raw),
 	    TEST(forgets_what_is_ephemeral),
 	};
 
