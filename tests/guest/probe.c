@@ -251,6 +251,7 @@ static const struct {
     {"button", word_button},
     {"ports", word_ports},
     {"pci", word_pci},
+    {"disk-write", word_disk_write}, /* does not return */
     {"info", word_info},
     {"memory", word_memory},
     {"touch", word_touch},
