@@ -31,30 +31,36 @@
 #define SECTORS   1536u
 #define DISK      (SECTORS * 512ull)
 #define LATER_MAX 16u
+#define BURST_MAX 80u        /* sectors of one request of many */
 #define BASE      1000000ull /* base's sector n holds BASE + n */
 
 static const struct {
 	const char *options;
-	bool base, snapshot, direct, compressed;
+	bool base, direct, compressed;
+	unsigned snapshots;
+	bool at_end;  /* of what the refcount table covers */
 	bool through; /* every write is durable when done */
 } setups[] = {
     {.options = "compat=1.1"},
     {.options = "compat=1.1", .base = true},
     {.options = "compat=1.1,cluster_size=4k", .base = true, .through = true},
-    {.options = "compat=1.1,cluster_size=4k", .snapshot = true, .through = true, .direct = true},
-    {.options = "compat=1.1", .base = true, .snapshot = true, .direct = true},
+    {.options = "compat=1.1,cluster_size=4k", .snapshots = 1, .through = true, .direct = true},
+    {.options = "compat=1.1", .base = true, .snapshots = 1, .direct = true},
     {.options = "compat=0.10", .base = true},
     {.options = "compat=1.1,cluster_size=512"},
     {.options = "compat=1.1,cluster_size=512,refcount_bits=64", .base = true},
-    {.options = "compat=1.1,cluster_size=512", .base = true, .snapshot = true},
+    {.options = "compat=1.1,cluster_size=512", .base = true, .snapshots = 1},
     {.options = "compat=1.1,cluster_size=1k,refcount_bits=1"},
-    {.options = "compat=1.1,cluster_size=4k", .snapshot = true, .direct = true},
-    {.options = "compat=1.1,cluster_size=4k,refcount_bits=4", .base = true, .snapshot = true},
+    {.options = "compat=1.1,cluster_size=4k", .snapshots = 1, .direct = true},
+    {.options = "compat=1.1,cluster_size=4k,refcount_bits=4", .base = true, .snapshots = 1},
     {.options = "compat=1.1,extended_l2=on,cluster_size=16k", .base = true},
-    {.options = "compat=1.1,extended_l2=on", .base = true, .snapshot = true},
+    {.options = "compat=1.1,extended_l2=on", .base = true, .snapshots = 1},
     {.options = "compat=1.1,cluster_size=4k", .compressed = true},
     {.options = "compat=1.1,cluster_size=1k,compression_type=zstd", .compressed = true},
     {.options = "compat=1.1,cluster_size=2M,lazy_refcounts=on", .base = true},
+    {.options = "compat=1.1,cluster_size=64k,lazy_refcounts=on", .snapshots = 2},
+    /* Its refcount table has to grow. */
+    {.options = "compat=1.1,cluster_size=512,refcount_bits=64", .snapshots = 1, .at_end = true},
 };
 
 struct sector {
@@ -250,24 +256,78 @@ static bool is_full(const struct state *s)
 	return false;
 }
 
+/* A flush is done and nobody has stopped yet: what was done before it is durable. */
+static void flushed_in_burst(struct state *s)
+{
+	for (unsigned i = 0; i < SECTORS; i++) {
+		struct sector *x = &s->sector[i];
+
+		x->durable = x->now;
+		x->later_count = 0;
+		if (x->next != x->now)
+			x->later[x->later_count++] = x->next;
+	}
+}
+
+/* What a discard left is what is there. */
+static void look(struct state *s, unsigned sector, unsigned n)
+{
+	static uint8_t buffer[512 * 512];
+
+	assert_int_equal(rig_do(&s->rig, BLOCK_READ, 0, sector * 512ull, buffer, n * 512ull), 0);
+	for (unsigned i = 0; i < n; i++) {
+		struct sector *x = &s->sector[sector + i];
+
+		x->next = value_at(buffer, i);
+		if (x->next && x->next != x->now)
+			fail_msg("%s: discarded: sector %u holds %llu, before %llu", s->options,
+				 sector + i, (unsigned long long)x->next,
+				 (unsigned long long)x->now);
+	}
+}
+
+/* Requests at once, each in a part of the disk of its own, and sometimes a flush. */
 static void burst(struct state *s)
 {
-	static uint8_t buffer[16][8 * 512];
-	static struct rig_request r[16];
-	unsigned n = 1 + (unsigned)(next_random(&s->seed) % 16);
+	static uint8_t buffer[16][BURST_MAX * 512];
+	static struct rig_request r[17];
+	unsigned n = 1 + (unsigned)(next_random(&s->seed) % 16), done;
+	unsigned flush = (unsigned)(next_random(&s->seed) % 32), sector[16], length[16];
+	bool noted = false;
 
 	for (unsigned i = 0; i < n; i++) {
-		unsigned sector = i * (SECTORS / 16) + (unsigned)(next_random(&s->seed) % 80);
-		unsigned length = 1 + (unsigned)(next_random(&s->seed) % 8);
+		unsigned kind = (unsigned)(next_random(&s->seed) % 8);
+		bool write = kind > 1;
 
-		stamp(buffer[i], length, ++s->number);
-		will_be(s, sector, length, s->number);
-		rig_start(&s->rig, &r[i], BLOCK_WRITE, 0, sector * 512ull, buffer[i],
-			  length * 512ull);
+		if (i == flush)
+			rig_start(&s->rig, &r[16], BLOCK_FLUSH, 0, 0, NULL, 0);
+		length[i] = 1 + (unsigned)(next_random(&s->seed) % (write ? 8 : BURST_MAX));
+		sector[i] = i * (SECTORS / 16) +
+			    (unsigned)(next_random(&s->seed) % (SECTORS / 16 - length[i] + 1));
+		stamp(buffer[i], length[i], ++s->number);
+		will_be(s, sector[i], length[i], write ? s->number : 0);
+		rig_start(&s->rig, &r[i],
+			  write       ? BLOCK_WRITE
+			  : kind == 0 ? BLOCK_WRITE_ZEROES
+				      : BLOCK_DISCARD,
+			  write ? 0 : next_random(&s->seed) & BLOCK_MAY_UNMAP, sector[i] * 512ull,
+			  write ? buffer[i] : NULL, length[i] * 512ull);
 	}
+	do {
+		done = 0;
+		loop_step(s->rig.loop);
+		for (unsigned i = 0; i < n; i++)
+			done += r[i].done;
+		if (flush < n && r[16].done && !noted) {
+			noted = true;
+			if (s->countdown)
+				flushed_in_burst(s);
+		}
+	} while (done < n || (flush < n && !noted));
 	for (unsigned i = 0; i < n; i++) {
-		rig_wait(&s->rig, &r[i]);
 		assert_int_equal(r[i].err, 0);
+		if (r[i].request.op == BLOCK_DISCARD)
+			look(s, sector[i], length[i]);
 	}
 }
 
@@ -297,18 +357,7 @@ static bool step(struct state *s)
 		will_be(s, sector, n, 0);
 		assert_int_equal(
 		    rig_do(&s->rig, BLOCK_DISCARD, 0, sector * 512ull, NULL, n * 512ull), 0);
-		assert_int_equal(
-		    rig_do(&s->rig, BLOCK_READ, 0, sector * 512ull, buffer, n * 512ull), 0);
-		for (unsigned i = 0; i < n; i++) {
-			s->sector[sector + i].next = value_at(buffer, i);
-			if (s->sector[sector + i].next &&
-			    s->sector[sector + i].next != s->sector[sector + i].now)
-				fail_msg(
-				    "%s: discarded: sector %u of %u+%u holds %llu, before %llu",
-				    s->options, sector + i, sector, n,
-				    (unsigned long long)s->sector[sector + i].next,
-				    (unsigned long long)s->sector[sector + i].now);
-		}
+		look(s, sector, n);
 	} else {
 		stamp(buffer, n, ++s->number);
 		will_be(s, sector, n, s->number);
@@ -335,6 +384,8 @@ static void open_disk(struct state *s, unsigned n)
 
 static void set_up(struct state *s, unsigned n, uint64_t seed)
 {
+	struct qcow2 *q;
+
 	memset(s, 0, sizeof(*s));
 	rig_init(&s->rig);
 	rig_init(&s->reader);
@@ -355,26 +406,39 @@ static void set_up(struct state *s, unsigned n, uint64_t seed)
 		assert_int_equal(rig_shell(&s->rig, "qemu-img create -f qcow2 -o %s %s disk %llu",
 					   s->options, s->base ? "-b base -F raw" : "", DISK),
 				 0);
-	if (setups[n].snapshot) {
+	for (unsigned k = 0; k < setups[n].snapshots; k++) {
 		open_disk(s, n);
-		for (unsigned i = 0; i < 10; i++)
-			all_done(s, step(s));
+		for (unsigned i = 0; i < 14; i++) {
+			bool flushed = step(s);
+
+			all_done(s, flushed);
+		}
 		rig_close(&s->rig);
 		all_done(s, true);
-		assert_int_equal(rig_shell(&s->rig, "qemu-img snapshot -c one disk"), 0);
+		assert_int_equal(rig_shell(&s->rig, "qemu-img snapshot -c s%u disk", k), 0);
 	}
 	open_disk(s, n);
-	fake_engine_log(&s->rig.fake, ((struct qcow2 *)s->rig.block->state)->file->fd);
+	q = s->rig.block->state;
+	if (setups[n].at_end)
+		q->search = q->reftable_count * q->refblock_entries - 60;
+	fake_engine_log(&s->rig.fake, q->file->fd);
 	s->rig.fake.shuffle = seed;
 	s->rig.fake.after_io = maybe_stop;
 	s->rig.fake.after_io_arg = s;
 }
 
-static void survive(unsigned n, uint64_t seed, unsigned states)
+static uint64_t reftable(const struct state *s)
+{
+	return ((struct qcow2 *)s->rig.block->state)->header.reftable_offset;
+}
+
+static void survive(unsigned n, uint64_t seed, unsigned states, unsigned *growths)
 {
 	static struct state s;
+	uint64_t table;
 
 	set_up(&s, n, seed);
+	table = reftable(&s);
 	while (s.states < states) {
 		s.countdown = 1 + (unsigned)(next_random(&s.seed) % 12);
 		bool flushed = step(&s);
@@ -389,6 +453,7 @@ static void survive(unsigned n, uint64_t seed, unsigned states)
 		check_state(&s, s.kill, s.kill_size, false);
 		all_done(&s, flushed || setups[n].through);
 	}
+	*growths += reftable(&s) != table;
 	s.rig.fake.after_io = NULL;
 	rig_destroy(&s.rig);
 	rig_destroy(&s.reader);
@@ -400,13 +465,16 @@ static void survives_loss_of_power_and_death(void **state)
 	unsigned states = asked ? (unsigned)strtoul(asked, NULL, 10) : 600;
 	unsigned each = states / COUNT(setups) > 20 ? states / COUNT(setups) : 20;
 
+	unsigned growths = 0, done = 0;
+
 	(void)state;
-	for (unsigned done = 0, round = 0; done < states; round++) {
+	for (unsigned round = 0; done < states; round++) {
 		unsigned n = each < 250 ? each : 250;
 
-		survive(round % COUNT(setups), 1000 + round, n);
+		survive(round % COUNT(setups), 1000 + round, n, &growths);
 		done += n;
 	}
+	print_message("%u states; refcount tables grew %u times\n", done, growths);
 }
 
 int main(void)
