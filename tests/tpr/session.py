@@ -63,6 +63,12 @@ def need(condition, text):
         raise Failure(text)
 
 
+def explain(failure):
+    """It may quote the guest, whose lines must not look like results of ours."""
+    for line in str(failure).splitlines():
+        print(f'#   {line}')
+
+
 def patched_all_forms(tpr):
     for form in ('load', 'store', 'store-immediate', 'push', 'pop'):
         need(tpr['patched'].get(form), f'no {form} is patched')
@@ -246,7 +252,7 @@ class Session:
                 failed += wrong is not None
                 print(f'{"not " if wrong else ""}ok {at} - {run.name}: {name}{suffix}')
                 if wrong:
-                    print(f'#   {wrong}')
+                    explain(wrong)
             sys.stdout.flush()
         print(f'1..{number}')
         return 1 if failed else 0
@@ -264,7 +270,8 @@ def main():
         session.look()
         return session.run(only, done)
     except Failure as failure:
-        print(f'1..1\nnot ok 1 - tpr\n# {failure}')
+        print('1..1\nnot ok 1 - tpr')
+        explain(failure)
         return 1
     finally:
         shutil.rmtree(session.folder, ignore_errors=True)
