@@ -84,6 +84,20 @@ int net_rig_open(struct net_rig *r, const struct net_params *p)
 	return 0;
 }
 
+void net_rig_must_open(struct net_rig *r, const struct net_params *p)
+{
+	if (net_rig_open(r, p))
+		fail_msg("%s", r->why.text);
+}
+
+void net_rig_refused(struct net_rig *r, const struct net_params *p, int status, const char *text)
+{
+	memset(&r->why, 0, sizeof(r->why));
+	assert_int_equal(net_rig_open(r, p), -1);
+	if (r->why.status != status || !strstr(r->why.text, text))
+		fail_msg("status %d: %s", r->why.status, r->why.text);
+}
+
 void net_rig_forget(struct net_rig *r)
 {
 	while (r->packets)
@@ -140,6 +154,11 @@ bool net_rig_wait(struct net_rig *r, bool (*done)(struct net_rig *r, void *arg),
 bool net_rig_has_packets(struct net_rig *r, void *count)
 {
 	return r->packets >= *(unsigned *)count;
+}
+
+bool net_rig_link_is(struct net_rig *r, void *up)
+{
+	return r->link == *(bool *)up;
 }
 
 void net_rig_run(struct net_rig *r)

@@ -35,6 +35,9 @@ struct net_rig {
 void net_rig_setup(struct net_rig *r);
 /* Opens and connects; the refusal is in r->why. room is endless and nothing is ready. */
 int net_rig_open(struct net_rig *r, const struct net_params *p);
+/* The test fails if that is refused; or if it is not, or otherwise. text: within the line. */
+void net_rig_must_open(struct net_rig *r, const struct net_params *p);
+void net_rig_refused(struct net_rig *r, const struct net_params *p, int status, const char *text);
 void net_rig_teardown(struct net_rig *r);
 
 void net_rig_forget(struct net_rig *r); /* the packets */
@@ -46,6 +49,7 @@ bool net_rig_send(struct net_rig *r, unsigned queue, const struct net_header *h,
  */
 bool net_rig_wait(struct net_rig *r, bool (*done)(struct net_rig *r, void *arg), void *arg);
 bool net_rig_has_packets(struct net_rig *r, void *count /* unsigned */);
+bool net_rig_link_is(struct net_rig *r, void *up /* bool */);
 /* Runs what is ready, some rounds. */
 void net_rig_run(struct net_rig *r);
 

@@ -55,8 +55,7 @@ static void open_dgram(struct net_rig *r, const char *path, const char *peer)
 {
 	const struct net_params p = {.kind = NET_DGRAM, .path = path, .peer = peer, .queues = 1};
 
-	if (net_rig_open(r, &p))
-		fail_msg("%s", r->why.text);
+	net_rig_must_open(r, &p);
 	assert_int_equal(net_offloads(r->net), 0);
 	net_rig_ready(r, 0);
 }
@@ -261,10 +260,7 @@ static void refused(struct fixture *f, const char *path, const char *peer, int s
 {
 	const struct net_params p = {.kind = NET_DGRAM, .path = path, .peer = peer, .queues = 1};
 
-	memset(&f->rig.why, 0, sizeof(f->rig.why));
-	assert_int_equal(net_rig_open(&f->rig, &p), -1);
-	if (f->rig.why.status != status || !strstr(f->rig.why.text, text))
-		fail_msg("status %d: %s", f->rig.why.status, f->rig.why.text);
+	net_rig_refused(&f->rig, &p, status, text);
 }
 
 static void test_refused(void **state)

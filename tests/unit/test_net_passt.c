@@ -77,8 +77,7 @@ static void open_passt(struct fixture *f)
 {
 	const struct net_params p = {.kind = NET_PASST, .path = f->path, .queues = 1};
 
-	if (net_rig_open(&f->rig, &p))
-		fail_msg("%s", f->rig.why.text);
+	net_rig_must_open(&f->rig, &p);
 	assert_true(answered(&f->rig, f));
 	net_rig_ready(&f->rig, 0);
 }
@@ -277,11 +276,6 @@ static void test_slow_peer(void **state)
 	free(frame);
 }
 
-static bool link_is(struct net_rig *r, void *up)
-{
-	return r->link == *(bool *)up;
-}
-
 static void test_peer_that_takes_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -308,12 +302,12 @@ static void hostile(struct fixture *f, uint32_t length)
 	memcpy(bytes, &length, 4);
 	peer_sends(f, 60); /* a good one before */
 	assert_int_equal(send(f->peer, bytes, sizeof(bytes), MSG_NOSIGNAL), sizeof(bytes));
-	assert_true(net_rig_wait(&f->rig, link_is, &down));
+	assert_true(net_rig_wait(&f->rig, net_rig_link_is, &down));
 	assert_int_equal(f->rig.packets, 1);
 	net_rig_forget(&f->rig);
 	close(f->peer);
 	f->peer = -1;
-	assert_true(net_rig_wait(&f->rig, link_is, &up));
+	assert_true(net_rig_wait(&f->rig, net_rig_link_is, &up));
 	assert_true(answered(&f->rig, f));
 }
 
@@ -354,11 +348,11 @@ static void test_peer_goes_and_comes(void **state)
 	close(f->server);
 	unlink(f->path);
 	f->peer = -1;
-	assert_true(net_rig_wait(&f->rig, link_is, &down));
+	assert_true(net_rig_wait(&f->rig, net_rig_link_is, &down));
 	assert_true(net_rig_send(&f->rig, 0, NULL, frame + 4, 60)); /* dropped */
 	assert_int_equal(fake_clock_run(&f->rig.clock, f->rig.loop, 10 * NS_PER_S, NS_PER_S), 10);
 	f->server = listen_at(f->path);
-	assert_true(net_rig_wait(&f->rig, link_is, &up));
+	assert_true(net_rig_wait(&f->rig, net_rig_link_is, &up));
 	assert_true(answered(&f->rig, f));
 	peer_sends(f, 60); /* what came before is forgotten */
 	assert_int_equal(f->rig.packets, 1);
@@ -385,7 +379,7 @@ static void test_peer_gone_while_the_guest_takes_nothing(void **state)
 	net_rig_run(&f->rig);
 	assert_true(net_rig_send(&f->rig, 0, NULL, frame + 4, 60));
 	assert_int_equal(f->rig.links, 0); /* not within our call */
-	assert_true(net_rig_wait(&f->rig, link_is, &down));
+	assert_true(net_rig_wait(&f->rig, net_rig_link_is, &down));
 	free(frame);
 }
 
@@ -405,20 +399,12 @@ static void test_passed(void **state)
 	assert_int_equal(f->rig.packets, 1);
 	close(f->peer);
 	f->peer = -1;
-	assert_true(net_rig_wait(&f->rig, link_is, &down));
+	assert_true(net_rig_wait(&f->rig, net_rig_link_is, &down));
 	/* There is nobody to call. */
 	assert_int_equal(fake_clock_run(&f->rig.clock, f->rig.loop, 5 * NS_PER_S, NS_PER_S), 0);
 }
 
 /* --- refusals --- */
-
-static void refused(struct fixture *f, const struct net_params *p, int status, const char *text)
-{
-	memset(&f->rig.why, 0, sizeof(f->rig.why));
-	assert_int_equal(net_rig_open(&f->rig, p), -1);
-	if (f->rig.why.status != status || !strstr(f->rig.why.text, text))
-		fail_msg("status %d: %s", f->rig.why.status, f->rig.why.text);
-}
 
 static void test_refused(void **state)
 {
@@ -427,24 +413,24 @@ static void test_refused(void **state)
 	struct net_params p = {.kind = NET_PASST, .queues = 1};
 	int pipes[2];
 
-	refused(f, &p, STATUS_USAGE, "1 to 107 bytes");
+	net_rig_refused(&f->rig, &p, STATUS_USAGE, "1 to 107 bytes");
 	p.path = "";
-	refused(f, &p, STATUS_USAGE, "1 to 107 bytes");
+	net_rig_refused(&f->rig, &p, STATUS_USAGE, "1 to 107 bytes");
 	memset(endless, 'a', sizeof(endless) - 1);
 	p.path = endless;
-	refused(f, &p, STATUS_USAGE, "1 to 107 bytes");
+	net_rig_refused(&f->rig, &p, STATUS_USAGE, "1 to 107 bytes");
 	p.path = f->folder;
-	refused(f, &p, STATUS_UNAVAILABLE, "nobody answers");
+	net_rig_refused(&f->rig, &p, STATUS_UNAVAILABLE, "nobody answers");
 	p.path = f->path;
 	close(f->server);
 	f->server = -1;
-	refused(f, &p, STATUS_UNAVAILABLE, "start passt first");
+	net_rig_refused(&f->rig, &p, STATUS_UNAVAILABLE, "start passt first");
 	unlink(f->path);
-	refused(f, &p, STATUS_UNAVAILABLE, "start passt first");
+	net_rig_refused(&f->rig, &p, STATUS_UNAVAILABLE, "start passt first");
 	assert_int_equal(pipe(pipes), 0);
 	p.fd[0] = pipes[0];
 	p.fd_count = 1;
-	refused(f, &p, STATUS_USAGE, "a stream socket");
+	net_rig_refused(&f->rig, &p, STATUS_USAGE, "a stream socket");
 	assert_int_equal(fcntl(pipes[0], F_GETFD), -1);
 	close(pipes[1]);
 }

@@ -124,8 +124,7 @@ static void open_tap(struct fixture *f, unsigned queues)
 {
 	const struct net_params p = {.kind = NET_TAP, .ifname = TAP, .queues = queues};
 
-	if (net_rig_open(&f->rig, &p))
-		fail_msg("%s", f->rig.why.text);
+	net_rig_must_open(&f->rig, &p);
 	reconnect(f);
 }
 
@@ -375,11 +374,6 @@ static void test_interface_down(void **state)
 	both_ways(f, 100);
 }
 
-static bool link_is(struct net_rig *r, void *up)
-{
-	return r->link == *(bool *)up;
-}
-
 static void test_removed_and_back(void **state)
 {
 	struct fixture *f = *state;
@@ -390,12 +384,12 @@ static void test_removed_and_back(void **state)
 	open_tap(f, 1);
 	net_rig_ready(&f->rig, 0);
 	tap_remove(TAP);
-	assert_true(net_rig_wait(&f->rig, link_is, &down));
+	assert_true(net_rig_wait(&f->rig, net_rig_link_is, &down));
 	fill(frame, sizeof(frame), 1);
 	assert_true(net_rig_send(&f->rig, 0, NULL, frame, sizeof(frame)));
 	assert_int_equal(fake_clock_run(&f->rig.clock, f->rig.loop, 5 * NS_PER_S, NS_PER_S), 5);
 	tap_make(TAP, TAP_KIND);
-	assert_true(net_rig_wait(&f->rig, link_is, &up));
+	assert_true(net_rig_wait(&f->rig, net_rig_link_is, &up));
 	reconnect(f);
 	both_ways(f, 100);
 	assert_int_equal(f->rig.links, 2);
@@ -412,19 +406,11 @@ static void test_passed_removed(void **state)
 	assert_int_equal(net_rig_open(&f->rig, &p), 0);
 	net_rig_ready(&f->rig, 0);
 	tap_remove(TAP);
-	assert_true(net_rig_wait(&f->rig, link_is, &down));
+	assert_true(net_rig_wait(&f->rig, net_rig_link_is, &down));
 	assert_int_equal(fake_clock_run(&f->rig.clock, f->rig.loop, 5 * NS_PER_S, NS_PER_S), 0);
 }
 
 /* --- refusals --- */
-
-static void refused(struct fixture *f, const struct net_params *p, int status, const char *text)
-{
-	memset(&f->rig.why, 0, sizeof(f->rig.why));
-	assert_int_equal(net_rig_open(&f->rig, p), -1);
-	if (f->rig.why.status != status || !strstr(f->rig.why.text, text))
-		fail_msg("status %d: %s", f->rig.why.status, f->rig.why.text);
-}
 
 /* CVE-2019-13164: the names that a helper of QEMU's believed. */
 static void test_names(void **state)
@@ -453,11 +439,11 @@ static void test_names(void **state)
 	memset(endless, 'a', sizeof(endless) - 1);
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		p.ifname = names[i];
-		refused(f, &p, STATUS_USAGE, "1 to 15 characters");
+		net_rig_refused(&f->rig, &p, STATUS_USAGE, "1 to 15 characters");
 	}
 	NEEDS_TAPS();
 	p.ifname = "0123456789abcde"; /* the longest */
-	refused(f, &p, STATUS_UNAVAILABLE, "no such interface");
+	net_rig_refused(&f->rig, &p, STATUS_UNAVAILABLE, "no such interface");
 }
 
 static void test_no_tap(void **state)
@@ -467,10 +453,11 @@ static void test_no_tap(void **state)
 
 	NEEDS_TAPS();
 	p.ifname = "lodge-none";
-	refused(f, &p, STATUS_UNAVAILABLE, "net: lodge-none: there is no such interface");
+	net_rig_refused(&f->rig, &p, STATUS_UNAVAILABLE,
+			"net: lodge-none: there is no such interface");
 	assert_int_equal(tap_index("lodge-none"), 0);
 	p.ifname = "lo";
-	refused(f, &p, STATUS_UNAVAILABLE, "net: lo: the interface is no tap");
+	net_rig_refused(&f->rig, &p, STATUS_UNAVAILABLE, "net: lo: the interface is no tap");
 }
 
 static void test_busy(void **state)
@@ -481,7 +468,7 @@ static void test_busy(void **state)
 
 	NEEDS_TAPS();
 	fd = tap_queue(TAP, TAP_KIND);
-	refused(f, &p, STATUS_UNAVAILABLE, "another process");
+	net_rig_refused(&f->rig, &p, STATUS_UNAVAILABLE, "another process");
 	close(fd);
 	assert_int_equal(net_rig_open(&f->rig, &p), 0);
 }
@@ -519,19 +506,19 @@ static void test_passed_that_are_no_taps(void **state)
 
 	assert_int_equal(pipe(pipes), 0);
 	p.fd[0] = pipes[0];
-	refused(f, &p, STATUS_USAGE, "not that of a tap");
+	net_rig_refused(&f->rig, &p, STATUS_USAGE, "not that of a tap");
 	assert_int_equal(fcntl(pipes[0], F_GETFD), -1); /* taken over, so closed */
-	refused(f, &p, STATUS_USAGE, "not open");
+	net_rig_refused(&f->rig, &p, STATUS_USAGE, "not open");
 	close(pipes[1]);
 	NEEDS_TAPS();
 	p.fd[0] = tap_queue(TAP, TAP_KIND);
 	p.fd[1] = dup(p.fd[0]);
 	p.fd_count = 2;
-	refused(f, &p, STATUS_USAGE, "more than");
+	net_rig_refused(&f->rig, &p, STATUS_USAGE, "more than");
 	tap_remove(TAP);
 	p.fd[0] = tap_queue(TAP, IFF_TUN | IFF_NO_PI);
 	p.fd_count = 1;
-	refused(f, &p, STATUS_USAGE, "not that of a tap");
+	net_rig_refused(&f->rig, &p, STATUS_USAGE, "not that of a tap");
 }
 
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -87,8 +87,7 @@ static uint16_t free_port(int type)
 
 static void open_user(struct fixture *f, const struct net_params *p)
 {
-	if (net_rig_open(&f->rig, p))
-		fail_msg("%s", f->rig.why.text);
+	net_rig_must_open(&f->rig, p);
 	net_set_offloads(f->rig.net, net_receive_offloads(f->rig.net));
 	net_rig_ready(&f->rig, 0);
 }
@@ -389,9 +388,9 @@ static bool has_udp(struct net_rig *r, void *arg)
 	return false;
 }
 
-static void test_forward_udp(void **state)
+/* Connects the peer to a port of the host that leads to the guest. */
+static void forward_udp(struct fixture *f)
 {
-	struct fixture *f = *state;
 	struct net_params p = plain;
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	uint16_t mine;
@@ -403,7 +402,15 @@ static void test_forward_udp(void **state)
 	open_user(f, &p);
 	f->peer = host_socket(SOCK_DGRAM, &mine);
 	a.sin_port = htons(p.forward[0].host_port);
-	assert_int_equal(sendto(f->peer, "ping", 4, 0, (struct sockaddr *)&a, sizeof(a)), 4);
+	assert_int_equal(connect(f->peer, (struct sockaddr *)&a, sizeof(a)), 0);
+}
+
+static void test_forward_udp(void **state)
+{
+	struct fixture *f = *state;
+
+	forward_udp(f);
+	assert_int_equal(send(f->peer, "ping", 4, 0), 4);
 	assert_true(net_rig_wait(&f->rig, has_udp, f));
 }
 
@@ -411,22 +418,13 @@ static void test_forward_udp(void **state)
 static void test_datagrams_without_room(void **state)
 {
 	struct fixture *f = *state;
-	struct net_params p = plain;
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	uint16_t mine;
 
-	p.forward[0].udp = true;
-	p.forward[0].host_port = free_port(SOCK_DGRAM);
-	p.forward[0].guest_port = 53;
-	p.forward_count = 1;
-	open_user(f, &p);
+	forward_udp(f);
 	guest_send_arp(&f->rig, HOST_IP);
 	net_rig_run(&f->rig);
 	f->rig.room = 0;
-	f->peer = host_socket(SOCK_DGRAM, &mine);
-	a.sin_port = htons(p.forward[0].host_port);
 	for (unsigned i = 0; i < 100; i++) {
-		sendto(f->peer, "ping", 4, 0, (struct sockaddr *)&a, sizeof(a));
+		send(f->peer, "ping", 4, 0);
 		net_rig_run(&f->rig);
 		guest_send_arp(&f->rig, HOST_IP); /* answered, which is work for the loop */
 		net_rig_run(&f->rig);

@@ -24,8 +24,7 @@ static int setup(void **state)
 
 	net_rig_setup(&fixture.rig);
 	memset(fixture.frame, 0, sizeof(fixture.frame));
-	if (net_rig_open(&fixture.rig, &p))
-		fail_msg("%s", fixture.rig.why.text);
+	net_rig_must_open(&fixture.rig, &p);
 	net_rig_ready(&fixture.rig, 0);
 	*state = &fixture;
 	return 0;
