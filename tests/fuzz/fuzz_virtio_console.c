@@ -23,13 +23,14 @@ static void open_once(void)
 	    {&chr[0], NULL, true}, {&chr[1], "agent", false}, {&chr[2], NULL, false}};
 	struct virtio_console_params p = {.ports = ports, .count = PORTS};
 
-	if (x.mem)
+	if (x.slot.mem)
 		return;
-	virtio_script_open(&x);
-	p.mem = x.mem;
-	p.loop = x.board.loop;
-	must(!virtio_console_create(&p, &x.v));
-	virtio_script_attach(&x, QUEUES);
+	virtio_pci_slot_init(&x.slot);
+	p.mem = x.slot.mem;
+	p.loop = x.slot.board.loop;
+	must(!virtio_console_create(&p, &x.slot.v));
+	virtio_pci_slot_attach(&x.slot, false);
+	x.queues = QUEUES;
 }
 
 static void say(struct script *s)
@@ -37,10 +38,10 @@ static void say(struct script *s)
 	const uint8_t text[8] = {next8(s) & 3, 0, 0, 0, next8(s) & 7, 0, next8(s) & 1, 0};
 	const struct fake_buffer b = {VIRTIO_SCRIPT_BUFFERS, sizeof(text), false};
 
-	must(!gmem_write(x.mem, b.address, text, sizeof(text)));
-	fake_driver_add(&x.driver.queue[CONTROL], &b, 1, false);
-	fake_driver_publish(&x.driver.queue[CONTROL]);
-	virtio_pci_driver_kick(&x.driver, CONTROL);
+	must(!gmem_write(x.slot.mem, b.address, text, sizeof(text)));
+	fake_driver_add(&x.slot.driver.queue[CONTROL], &b, 1, false);
+	fake_driver_publish(&x.slot.driver.queue[CONTROL]);
+	virtio_pci_driver_kick(&x.slot.driver, CONTROL);
 }
 
 static void other_end(struct script *s)
@@ -51,7 +52,7 @@ static void other_end(struct script *s)
 	if ((what & 3) < PORTS)
 		fake_chr_give(&chr[what & 3], text, 1 + (what >> 2));
 	else
-		virtio_console_resize(x.v, what, next8(s));
+		virtio_console_resize(x.slot.v, what, next8(s));
 	for (unsigned i = 0; i < PORTS; i++)
 		chr[i].sent_count = 0;
 }

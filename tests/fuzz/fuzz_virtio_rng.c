@@ -29,13 +29,14 @@ static void open_once(void)
 {
 	struct virtio_rng_params p = {.random = moody_random};
 
-	if (x.mem)
+	if (x.slot.mem)
 		return;
-	virtio_script_open(&x);
-	p.mem = x.mem;
-	p.loop = x.board.loop;
-	must(!virtio_rng_create(&p, &x.v));
-	virtio_script_attach(&x, 1);
+	virtio_pci_slot_init(&x.slot);
+	p.mem = x.slot.mem;
+	p.loop = x.slot.board.loop;
+	must(!virtio_rng_create(&p, &x.slot.v));
+	virtio_pci_slot_attach(&x.slot, false);
+	x.queues = 1;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fake_chr.h"
-#include "virtio_pci_driver.h"
+#include "virtio_pci_slot.h"
 #include "virtio/console.h"
-#include "virtio/transport_pci.h"
-
-#include <lodge/log.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,11 +10,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#define RAM          0x4000000u
-#define RINGS        0x200000u
 #define BUFFERS      0x2000000u
 #define BUFFER_BYTES 0x1000u
-#define DEVFN        PCI_DEVFN(3, 0)
 #define PORTS        3u
 #define QUEUES       (2 * (PORTS + 1))
 #define QUEUE_SIZE   64u
@@ -34,12 +28,7 @@ struct control {
 };
 
 struct rig {
-	struct fake_board board;
-	struct pci_host *host;
-	struct gmem *mem;
-	struct virtio_device *v;
-	struct virtio_pci *pci;
-	struct virtio_pci_driver driver;
+	struct virtio_pci_slot slot;
 	struct chr chr[PORTS];
 	gpa_t address[QUEUES][QUEUE_SIZE]; /* of chains, by id */
 	unsigned posted;
@@ -53,32 +42,13 @@ static void rig_init(struct rig *r, bool legacy)
 	    {&r->chr[2], "second", true},
 	};
 	struct virtio_console_params console = {.ports = ports, .count = PORTS};
-	struct virtio_pci_params pci = {.devfn = DEVFN};
 
 	memset(r, 0, sizeof(*r));
-	log_set_level(LOG_ERROR);
-	fake_board_init(&r->board, 0);
-	r->host = fake_board_pci(&r->board, true);
-	assert_int_equal(gmem_create(RAM, &r->mem), 0);
-	assert_int_equal(gmem_place(r->mem, 0, 0, RAM), 0);
-	console.mem = r->mem;
-	console.loop = r->board.loop;
-	assert_int_equal(virtio_console_create(&console, &r->v), 0);
-	pci.host = r->host;
-	pci.v = r->v;
-	assert_int_equal(virtio_pci_create(&pci, &r->pci), 0);
-	virtio_pci_driver_init(&r->driver, &r->board, r->host, r->mem, DEVFN, legacy);
-}
-
-static void rig_fini(struct rig *r)
-{
-	struct device *d[] = {virtio_pci_device(r->pci), &r->v->base, pci_host_device(r->host)};
-
-	virtio_pci_driver_fini(&r->driver);
-	for (unsigned i = 0; i < sizeof(d) / sizeof(d[0]); i++)
-		d[i]->ops->destroy(d[i]);
-	gmem_destroy(r->mem);
-	fake_board_fini(&r->board);
+	virtio_pci_slot_init(&r->slot);
+	console.mem = r->slot.mem;
+	console.loop = r->slot.board.loop;
+	assert_int_equal(virtio_console_create(&console, &r->slot.v), 0);
+	virtio_pci_slot_attach(&r->slot, legacy);
 }
 
 /* Posts a buffer with content, or an empty one to be filled. */
@@ -89,17 +59,17 @@ static void post(struct rig *r, unsigned queue, const void *text, uint32_t bytes
 
 	b.address = BUFFERS + (gpa_t)(r->posted++ % 1024) * BUFFER_BYTES;
 	if (text)
-		assert_int_equal(gmem_write(r->mem, b.address, text, bytes), 0);
-	id = fake_driver_add(&r->driver.queue[queue], &b, 1, false);
+		assert_int_equal(gmem_write(r->slot.mem, b.address, text, bytes), 0);
+	id = fake_driver_add(&r->slot.driver.queue[queue], &b, 1, false);
 	assert_true(id >= 0);
 	r->address[queue][id] = b.address;
-	fake_driver_publish(&r->driver.queue[queue]);
+	fake_driver_publish(&r->slot.driver.queue[queue]);
 }
 
 static void kick(struct rig *r, unsigned queue)
 {
-	virtio_pci_driver_kick(&r->driver, queue);
-	virtio_pci_driver_settle(&r->driver);
+	virtio_pci_driver_kick(&r->slot.driver, queue);
+	virtio_pci_driver_settle(&r->slot.driver);
 }
 
 /* The length of the next chain that came back, of which text gets at most max bytes; -1: none. */
@@ -108,10 +78,10 @@ static int next(struct rig *r, unsigned queue, void *text, uint32_t max)
 	uint32_t length;
 	unsigned id;
 
-	if (!fake_driver_get(&r->driver.queue[queue], &id, &length))
+	if (!fake_driver_get(&r->slot.driver.queue[queue], &id, &length))
 		return -1;
 	assert_int_equal(
-	    gmem_read(r->mem, r->address[queue][id], text, length < max ? length : max), 0);
+	    gmem_read(r->slot.mem, r->address[queue][id], text, length < max ? length : max), 0);
 	return (int)length;
 }
 
@@ -145,7 +115,8 @@ static void expect_nothing(struct rig *r)
 
 static void start_multiport(struct rig *r)
 {
-	assert_true(virtio_pci_driver_start(&r->driver, MULTIPORT, QUEUES, RINGS, QUEUE_SIZE));
+	assert_true(virtio_pci_driver_start(&r->slot.driver, MULTIPORT, QUEUES,
+					    VIRTIO_PCI_SLOT_RINGS, QUEUE_SIZE));
 	for (unsigned i = 0; i < 32; i++)
 		post(r, CONTROL_IN, NULL, 128);
 	kick(r, CONTROL_IN);
@@ -159,8 +130,8 @@ static void test_one_port(void **state)
 	(void)state;
 	for (unsigned legacy = 0; legacy < 2; legacy++) {
 		rig_init(&r, legacy);
-		assert_true(
-		    virtio_pci_driver_start(&r.driver, legacy ? 0 : ONE_PORT, 2, RINGS, 64));
+		assert_true(virtio_pci_driver_start(&r.slot.driver, legacy ? 0 : ONE_PORT, 2,
+						    VIRTIO_PCI_SLOT_RINGS, 64));
 		post(&r, 1, "hello", 5);
 		kick(&r, 1);
 		assert_int_equal(next(&r, 1, text, 0), 0);
@@ -179,11 +150,11 @@ static void test_one_port(void **state)
 		assert_int_equal(next(&r, 0, text, 16), 2);
 		assert_int_equal(next(&r, 0, text + 2, 14), 1);
 		assert_string_equal(text, "abc");
-		assert_true(virtio_pci_driver_isr(&r.driver) & 1);
+		assert_true(virtio_pci_driver_isr(&r.slot.driver) & 1);
 		/* The others are nobody's. */
 		assert_int_equal(fake_chr_give(&r.chr[1], "x", 1), 0);
 		memset(text, 0, sizeof(text));
-		rig_fini(&r);
+		virtio_pci_slot_fini(&r.slot);
 	}
 }
 
@@ -195,7 +166,7 @@ static void test_ports(void **state)
 
 	(void)state;
 	rig_init(&r, false);
-	assert_int_equal(virtio_pci_driver_config(&r.driver, 4, 4), PORTS);
+	assert_int_equal(virtio_pci_driver_config(&r.slot.driver, 4, 4), PORTS);
 	start_multiport(&r);
 	expect_nothing(&r);
 	say(&r, 0, READY, 1);
@@ -215,7 +186,7 @@ static void test_ports(void **state)
 	expect(&r, 2, RESIZE, size, 4);
 	expect(&r, 2, OPEN, "", 0);
 	expect_nothing(&r);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r.slot);
 }
 
 static void test_open(void **state)
@@ -246,7 +217,7 @@ static void test_open(void **state)
 	post(&r, 4, NULL, 64);
 	kick(&r, 4);
 	assert_int_equal(fake_chr_give(&r.chr[1], "ping", 4), 0);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r.slot);
 }
 
 static void test_resize(void **state)
@@ -256,14 +227,15 @@ static void test_resize(void **state)
 
 	(void)state;
 	rig_init(&r, false);
-	virtio_console_resize(r.v, 80, 25);
-	assert_true(virtio_pci_driver_start(&r.driver, ONE_PORT, 2, RINGS, 64));
-	assert_int_equal(virtio_pci_driver_config(&r.driver, 0, 4), 80 | 25 << 16);
-	virtio_console_resize(r.v, 132, 50);
-	virtio_console_resize(r.v, 132, 50);
-	assert_int_equal(virtio_pci_driver_config(&r.driver, 0, 4), 132 | 50 << 16);
-	assert_int_equal(virtio_pci_driver_isr(&r.driver), 2);
-	assert_int_equal(virtio_pci_driver_isr(&r.driver), 0);
+	virtio_console_resize(r.slot.v, 80, 25);
+	assert_true(
+	    virtio_pci_driver_start(&r.slot.driver, ONE_PORT, 2, VIRTIO_PCI_SLOT_RINGS, 64));
+	assert_int_equal(virtio_pci_driver_config(&r.slot.driver, 0, 4), 80 | 25 << 16);
+	virtio_console_resize(r.slot.v, 132, 50);
+	virtio_console_resize(r.slot.v, 132, 50);
+	assert_int_equal(virtio_pci_driver_config(&r.slot.driver, 0, 4), 132 | 50 << 16);
+	assert_int_equal(virtio_pci_driver_isr(&r.slot.driver), 2);
+	assert_int_equal(virtio_pci_driver_isr(&r.slot.driver), 0);
 	start_multiport(&r);
 	say(&r, 0, READY, 1);
 	for (unsigned i = 0; i < PORTS; i++)
@@ -274,11 +246,11 @@ static void test_resize(void **state)
 	expect(&r, 2, RESIZE, size, 4);
 	expect(&r, 2, OPEN, "", 0);
 	say(&r, 2, OPEN, 1);
-	virtio_console_resize(r.v, 10, 20);
-	virtio_pci_driver_settle(&r.driver);
+	virtio_console_resize(r.slot.v, 10, 20);
+	virtio_pci_driver_settle(&r.slot.driver);
 	expect(&r, 2, RESIZE, (const uint16_t[]){10, 20}, 4);
 	expect_nothing(&r);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r.slot);
 }
 
 /* What cannot be said now is said later, each thing once; and a driver that asks for ever gets no
@@ -289,7 +261,8 @@ static void test_control_bounded(void **state)
 
 	(void)state;
 	rig_init(&r, false);
-	assert_true(virtio_pci_driver_start(&r.driver, MULTIPORT, QUEUES, RINGS, 64));
+	assert_true(
+	    virtio_pci_driver_start(&r.slot.driver, MULTIPORT, QUEUES, VIRTIO_PCI_SLOT_RINGS, 64));
 	for (unsigned i = 0; i < 1000; i++) {
 		say(&r, 0, READY, 1);
 		say(&r, i % 5, PORT_READY, 1);
@@ -305,7 +278,7 @@ static void test_control_bounded(void **state)
 		assert_true(next(&r, CONTROL_IN, &c, sizeof(c)) >= 8);
 	}
 	expect_nothing(&r);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r.slot);
 }
 
 static void test_control_bad(void **state)
@@ -340,14 +313,15 @@ static void test_control_bad(void **state)
 	kick(&r, CONTROL_OUT);
 	expect_nothing(&r);
 	/* Buffers that are too small get nothing, and are not kept. */
-	assert_true(virtio_pci_driver_start(&r.driver, MULTIPORT, QUEUES, RINGS, 64));
+	assert_true(
+	    virtio_pci_driver_start(&r.slot.driver, MULTIPORT, QUEUES, VIRTIO_PCI_SLOT_RINGS, 64));
 	for (unsigned i = 0; i < 3; i++)
 		post(&r, CONTROL_IN, i ? NULL : "read only", 7);
 	say(&r, 0, READY, 1);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(next(&r, CONTROL_IN, &none, 0), 0);
 	expect_nothing(&r);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r.slot);
 }
 
 /* A chain of tens of megabytes, and many: each pass does its share, nothing is lost or repeated. */
@@ -360,18 +334,19 @@ static void test_output_bounded(void **state)
 
 	(void)state;
 	rig_init(&r, false);
-	assert_true(virtio_pci_driver_start(&r.driver, ONE_PORT, 2, RINGS, 64));
-	assert_int_equal(gmem_write(r.mem, BUFFERS, "first", 5), 0);
-	assert_true(fake_driver_add(&r.driver.queue[1], big, 2, false) >= 0);
-	fake_driver_publish(&r.driver.queue[1]);
-	virtio_pci_driver_kick(&r.driver, 1);
+	assert_true(
+	    virtio_pci_driver_start(&r.slot.driver, ONE_PORT, 2, VIRTIO_PCI_SLOT_RINGS, 64));
+	assert_int_equal(gmem_write(r.slot.mem, BUFFERS, "first", 5), 0);
+	assert_true(fake_driver_add(&r.slot.driver.queue[1], big, 2, false) >= 0);
+	fake_driver_publish(&r.slot.driver.queue[1]);
+	virtio_pci_driver_kick(&r.slot.driver, 1);
 	for (unsigned i = 0; i < 20; i++) {
 		before = r.chr[0].sent_count;
-		loop_step(r.board.loop);
+		loop_step(r.slot.board.loop);
 		assert_true(r.chr[0].sent_count - before <= 0x10000);
 		assert_true(i == 0 || r.chr[0].sent_count > before);
 	}
-	virtio_pci_driver_settle(&r.driver);
+	virtio_pci_driver_settle(&r.slot.driver);
 	assert_int_equal(r.chr[0].sent_count, 0x200000);
 	assert_memory_equal(r.chr[0].sent, "first", 5);
 	assert_int_equal(next(&r, 1, &none, 0), 0);
@@ -390,7 +365,7 @@ static void test_output_bounded(void **state)
 		assert_int_equal(next(&r, 0, &none, 0), 0);
 	assert_int_equal(next(&r, 0, &none, 1), 1);
 	assert_int_equal(none, 'x');
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r.slot);
 }
 
 static void test_reset(void **state)
@@ -402,7 +377,8 @@ static void test_reset(void **state)
 	(void)state;
 	rig_init(&r, false);
 	for (unsigned round = 0; round < 3; round++) {
-		assert_true(virtio_pci_driver_start(&r.driver, MULTIPORT, QUEUES, RINGS, 64));
+		assert_true(virtio_pci_driver_start(&r.slot.driver, MULTIPORT, QUEUES,
+						    VIRTIO_PCI_SLOT_RINGS, 64));
 		say(&r, 0, READY, 1);
 		say(&r, 0, PORT_READY, 1);
 		say(&r, 0, OPEN, 1);
@@ -410,16 +386,16 @@ static void test_reset(void **state)
 		kick(&r, 0);
 		/* A buffer is held, a chain half sent, and something unsaid. */
 		assert_int_not_equal(r.chr[0].port->can_receive(r.chr[0].port->dev), 0);
-		assert_true(fake_driver_add(&r.driver.queue[1], &big, 1, false) >= 0);
-		fake_driver_publish(&r.driver.queue[1]);
-		virtio_pci_driver_kick(&r.driver, 1);
-		loop_step(r.board.loop);
-		loop_step(r.board.loop);
+		assert_true(fake_driver_add(&r.slot.driver.queue[1], &big, 1, false) >= 0);
+		fake_driver_publish(&r.slot.driver.queue[1]);
+		virtio_pci_driver_kick(&r.slot.driver, 1);
+		loop_step(r.slot.board.loop);
+		loop_step(r.slot.board.loop);
 		if (round == 1)
-			device_reset(virtio_pci_device(r.pci));
-		assert_true(virtio_pci_driver_reset(&r.driver));
+			device_reset(virtio_pci_device(r.slot.pci));
+		assert_true(virtio_pci_driver_reset(&r.slot.driver));
 		r.chr[0].sent_count = 0;
-		virtio_pci_driver_settle(&r.driver);
+		virtio_pci_driver_settle(&r.slot.driver);
 		assert_int_equal(r.chr[0].sent_count, 0);
 		assert_int_equal(fake_chr_give(&r.chr[0], "x", 1), 0);
 	}
@@ -434,16 +410,17 @@ static void test_reset(void **state)
 	post(&r, 0, NULL, 64);
 	kick(&r, 0);
 	assert_int_equal(r.chr[0].port->can_receive(r.chr[0].port->dev), 64);
-	bus_write(r.board.mmio, r.driver.common + 22, 2, 0);
-	bus_write(r.board.mmio, r.driver.common + 58, 2, 1);
-	virtio_pci_driver_settle(&r.driver);
+	bus_write(r.slot.board.mmio, r.slot.driver.common + 22, 2, 0);
+	bus_write(r.slot.board.mmio, r.slot.driver.common + 58, 2, 1);
+	virtio_pci_driver_settle(&r.slot.driver);
 	assert_int_equal(fake_chr_give(&r.chr[0], "x", 1), 0);
-	assert_true(virtio_pci_driver_add_queue(&r.driver, 0, RINGS, 64, MULTIPORT));
+	assert_true(
+	    virtio_pci_driver_add_queue(&r.slot.driver, 0, VIRTIO_PCI_SLOT_RINGS, 64, MULTIPORT));
 	post(&r, 0, NULL, 32);
 	kick(&r, 0);
 	assert_int_equal(fake_chr_give(&r.chr[0], "y", 1), 1);
 	assert_int_equal(next(&r, 0, text, 8), 1);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r.slot);
 }
 
 static void test_emergency(void **state)
@@ -452,13 +429,13 @@ static void test_emergency(void **state)
 
 	(void)state;
 	rig_init(&r, false);
-	virtio_pci_driver_set_config(&r.driver, 8, 4, 'a');
-	virtio_pci_driver_set_config(&r.driver, 0, 4, 'b');
-	virtio_pci_driver_set_config(&r.driver, 9, 1, 'c');
-	virtio_pci_driver_set_config(&r.driver, 8, 1, 'd');
+	virtio_pci_driver_set_config(&r.slot.driver, 8, 4, 'a');
+	virtio_pci_driver_set_config(&r.slot.driver, 0, 4, 'b');
+	virtio_pci_driver_set_config(&r.slot.driver, 9, 1, 'c');
+	virtio_pci_driver_set_config(&r.slot.driver, 8, 1, 'd');
 	assert_int_equal(r.chr[0].sent_count, 2);
 	assert_memory_equal(r.chr[0].sent, "ad", 2);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r.slot);
 }
 
 int main(void)

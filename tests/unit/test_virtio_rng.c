@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "virtio_pci_driver.h"
+#include "virtio_pci_slot.h"
 #include "virtio/rng.h"
-#include "virtio/transport_pci.h"
-
-#include <lodge/log.h>
 
 #include <errno.h>
 #include <setjmp.h>
@@ -12,13 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#define RAM      0x1000000u
-#define RINGS    0x200000u
 #define BUFFER   0x800000u
-#define DEVFN    PCI_DEVFN(3, 0)
 #define FEATURES VIRTIO_F_VERSION_1
-
-struct rig;
 
 /* What the host's kernel gives. */
 static struct {
@@ -26,10 +18,10 @@ static struct {
 	size_t bytes, largest;
 	size_t at_most; /* of a call */
 	bool none;
-	struct rig *refill; /* its driver is quick */
+	struct virtio_pci_slot *refill; /* its driver is quick */
 } host;
 
-static void refill(struct rig *r);
+static void refill(struct virtio_pci_slot *r);
 
 static ssize_t fake_random(void *buf, size_t n)
 {
@@ -48,50 +40,21 @@ static ssize_t fake_random(void *buf, size_t n)
 	return (ssize_t)n;
 }
 
-struct rig {
-	struct fake_board board;
-	struct pci_host *host;
-	struct gmem *mem;
-	struct virtio_device *v;
-	struct virtio_pci *pci;
-	struct virtio_pci_driver driver;
-};
-
-static void rig_init(struct rig *r, ssize_t (*source)(void *buf, size_t n))
+static void rig_init(struct virtio_pci_slot *r, ssize_t (*source)(void *buf, size_t n))
 {
 	struct virtio_rng_params rng = {.random = source};
-	struct virtio_pci_params pci = {.devfn = DEVFN};
 
-	memset(r, 0, sizeof(*r));
 	memset(&host, 0, sizeof(host));
 	host.at_most = SIZE_MAX;
-	log_set_level(LOG_ERROR);
-	fake_board_init(&r->board, 0);
-	r->host = fake_board_pci(&r->board, true);
-	assert_int_equal(gmem_create(RAM, &r->mem), 0);
-	assert_int_equal(gmem_place(r->mem, 0, 0, RAM), 0);
+	virtio_pci_slot_init(r);
 	rng.mem = r->mem;
 	rng.loop = r->board.loop;
 	assert_int_equal(virtio_rng_create(&rng, &r->v), 0);
-	pci.host = r->host;
-	pci.v = r->v;
-	assert_int_equal(virtio_pci_create(&pci, &r->pci), 0);
-	virtio_pci_driver_init(&r->driver, &r->board, r->host, r->mem, DEVFN, false);
-	assert_true(virtio_pci_driver_start(&r->driver, FEATURES, 1, RINGS, 8));
+	virtio_pci_slot_attach(r, false);
+	assert_true(virtio_pci_driver_start(&r->driver, FEATURES, 1, VIRTIO_PCI_SLOT_RINGS, 8));
 }
 
-static void rig_fini(struct rig *r)
-{
-	struct device *d[] = {virtio_pci_device(r->pci), &r->v->base, pci_host_device(r->host)};
-
-	virtio_pci_driver_fini(&r->driver);
-	for (unsigned i = 0; i < sizeof(d) / sizeof(d[0]); i++)
-		d[i]->ops->destroy(d[i]);
-	gmem_destroy(r->mem);
-	fake_board_fini(&r->board);
-}
-
-static void add(struct rig *r, const struct fake_buffer *b, unsigned n)
+static void add(struct virtio_pci_slot *r, const struct fake_buffer *b, unsigned n)
 {
 	assert_true(fake_driver_add(&r->driver.queue[0], b, n, false) >= 0);
 	fake_driver_publish(&r->driver.queue[0]);
@@ -99,7 +62,7 @@ static void add(struct rig *r, const struct fake_buffer *b, unsigned n)
 }
 
 /* The length of the one chain that came back. */
-static uint32_t get(struct rig *r)
+static uint32_t get(struct virtio_pci_slot *r)
 {
 	uint32_t length;
 	unsigned id;
@@ -108,7 +71,7 @@ static uint32_t get(struct rig *r)
 	return length;
 }
 
-static uint32_t ask(struct rig *r, uint32_t bytes)
+static uint32_t ask(struct virtio_pci_slot *r, uint32_t bytes)
 {
 	const struct fake_buffer b = {BUFFER, bytes, true};
 
@@ -121,7 +84,7 @@ static void test_entropy(void **state)
 {
 	uint8_t byte[256];
 	unsigned count[2] = {0};
-	struct rig r;
+	struct virtio_pci_slot r;
 
 	(void)state;
 	rig_init(&r, NULL);
@@ -132,14 +95,15 @@ static void test_entropy(void **state)
 		count[byte[i / 8] >> i % 8 & 1]++;
 	/* Eight standard deviations of a coin. */
 	assert_true(count[0] > 840 && count[1] > 840);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r);
 }
 
 /* CVE-2016-2858: each length that a buffer can have. */
 static void test_cve_length(void **state)
 {
-	static const uint32_t lengths[] = {1, 2, 4095, 4096, 4097, 0x10000, RAM - BUFFER};
-	struct rig r;
+	static const uint32_t lengths[] = {
+	    1, 2, 4095, 4096, 4097, 0x10000, VIRTIO_PCI_SLOT_RAM - BUFFER};
+	struct virtio_pci_slot r;
 
 	(void)state;
 	rig_init(&r, fake_random);
@@ -163,7 +127,7 @@ static void test_cve_length(void **state)
 	add(&r, &b, 1);
 	virtio_pci_driver_settle(&r.driver);
 	assert_true(virtio_pci_driver_status(&r.driver) & 0x40);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r);
 }
 
 static void test_pieces(void **state)
@@ -174,7 +138,7 @@ static void test_pieces(void **state)
 					    {BUFFER + 64, 3, true}};
 	const struct fake_buffer out = {BUFFER, 16, false};
 	uint8_t byte[67];
-	struct rig r;
+	struct virtio_pci_slot r;
 
 	(void)state;
 	rig_init(&r, fake_random);
@@ -197,10 +161,10 @@ static void test_pieces(void **state)
 	add(&r, mixed, 4);
 	virtio_pci_driver_settle(&r.driver);
 	assert_int_equal(get(&r), 3);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r);
 }
 
-static void refill(struct rig *r)
+static void refill(struct virtio_pci_slot *r)
 {
 	const struct fake_buffer b = {BUFFER, 0x400000, true};
 	struct fake_driver *q = &r->driver.queue[0];
@@ -217,7 +181,7 @@ static void refill(struct rig *r)
 /* A driver that asks for gigabytes, and again while it is given some. */
 static void test_bounded(void **state)
 {
-	struct rig r;
+	struct virtio_pci_slot r;
 
 	(void)state;
 	rig_init(&r, fake_random);
@@ -233,7 +197,7 @@ static void test_bounded(void **state)
 	host.refill = NULL;
 	virtio_pci_driver_settle(&r.driver);
 	assert_true(host.calls < 1000);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r);
 }
 
 static void test_no_entropy_yet(void **state)
@@ -241,7 +205,7 @@ static void test_no_entropy_yet(void **state)
 	const struct fake_buffer b = {BUFFER, 64, true};
 	uint32_t length;
 	unsigned id;
-	struct rig r;
+	struct virtio_pci_slot r;
 
 	(void)state;
 	rig_init(&r, fake_random);
@@ -264,7 +228,7 @@ static void test_no_entropy_yet(void **state)
 	host.calls = 0;
 	fake_clock_run(&r.board.clock, r.board.loop, NS_PER_S, 10 * NS_PER_MS);
 	assert_int_equal(host.calls, 0);
-	assert_true(virtio_pci_driver_start(&r.driver, FEATURES, 1, RINGS, 8));
+	assert_true(virtio_pci_driver_start(&r.driver, FEATURES, 1, VIRTIO_PCI_SLOT_RINGS, 8));
 	assert_int_equal(ask(&r, 16), 16);
 	/* So does one with a pass to come, and one of the queue. */
 	add(&r, &b, 1);
@@ -273,7 +237,7 @@ static void test_no_entropy_yet(void **state)
 	host.calls = 0;
 	virtio_pci_driver_settle(&r.driver);
 	assert_int_equal(host.calls, 0);
-	rig_fini(&r);
+	virtio_pci_slot_fini(&r);
 }
 
 int main(void)
