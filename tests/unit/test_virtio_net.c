@@ -3,30 +3,12 @@
  * The network adapter's data path, driven through its rings and a fake backend. Commands and
  * filters: test_virtio_net_ctrl.c; what hostile drivers did elsewhere: test_virtio_net_bad.c.
  */
-#include "virtio_net_rig.h"
+#include "virtio_net_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
 #include <cmocka.h>
-
-#define SIZE 64u /* of a ring */
-
-static struct virtio_net_rig rig;
-
-static int setup(void **state)
-{
-	(void)state;
-	virtio_net_rig_init(&rig, NET_RIG_OFFLOADS);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	virtio_net_rig_fini(&rig);
-	return 0;
-}
 
 /* A frame for everybody, with a stamp behind its header. */
 static void fill_frame(uint8_t *frame, size_t size, uint32_t stamp)
@@ -45,13 +27,6 @@ static void send_stamped(unsigned pair, uint32_t stamp)
 
 	fill_frame(frame, sizeof(frame), stamp);
 	virtio_net_rig_send(&rig, pair, NULL, frame, sizeof(frame));
-}
-
-static bool deliver(const struct net_header *h, const void *frame, size_t size)
-{
-	static const struct net_header none;
-
-	return fake_net_deliver(&rig.backend, 0, h ? h : &none, frame, size);
 }
 
 /* --- what is offered --- */
@@ -444,7 +419,6 @@ static void test_what_is_no_frame_is_not_received(void **state)
 
 int main(void)
 {
-#define NET_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    NET_TEST(test_features_follow_the_backend),
 	    NET_TEST(test_configuration),

@@ -3,39 +3,13 @@
  * What hostile drivers did to other monitors' network adapters, and what only broken ones do. The
  * tests named cve_* are rows of the project's list of past faults.
  */
-#include "virtio_net_rig.h"
+#include "virtio_net_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
-
-#define SIZE 64u
-
-static struct virtio_net_rig rig;
-
-static int setup(void **state)
-{
-	(void)state;
-	virtio_net_rig_init(&rig, NET_RIG_OFFLOADS);
-	virtio_net_rig_start(&rig, NET_RIG_ALL, SIZE);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	virtio_net_rig_fini(&rig);
-	return 0;
-}
-
-static bool deliver(const void *frame, size_t size)
-{
-	static const struct net_header none;
-
-	return fake_net_deliver(&rig.backend, 0, &none, frame, size);
-}
 
 static const struct {
 	const char *name;
@@ -156,7 +130,7 @@ static void test_buffers_that_cannot_hold_a_header(void **state)
 		virtio_net_rig_add(&rig, 0, &b, 1);
 	}
 	a = virtio_net_rig_offer(&rig, 0, 1, 100);
-	assert_true(deliver(frame, sizeof(frame)));
+	assert_true(deliver(NULL, frame, sizeof(frame)));
 	for (unsigned i = 0; i < 10; i++) {
 		assert_true(virtio_net_rig_used(&rig, 0, &length));
 		assert_int_equal(length, 0);
@@ -216,7 +190,7 @@ static void test_cve_2021_3748_reset_with_buffers_held(void **state)
 	for (unsigned i = 0; i < 100; i++) {
 		virtio_net_rig_start(&rig, i & 1 ? NET_RIG_ALL : VIRTIO_F_VERSION_1, SIZE);
 		virtio_net_rig_offer(&rig, 0, 1 + i % 4, 600);
-		deliver(frame, sizeof(frame));
+		deliver(NULL, frame, sizeof(frame));
 		rig.backend.room = i % 3;
 		for (unsigned k = 0; k < 10; k++)
 			virtio_net_rig_send(&rig, 0, NULL, frame, 60);
@@ -228,7 +202,7 @@ static void test_cve_2021_3748_reset_with_buffers_held(void **state)
 		rig.backend.room = 1000;
 		net_send_ready(&rig.backend.net, 0);
 		rig.backend.net.ready[0] = true;
-		assert_false(deliver(frame, 60));
+		assert_false(deliver(NULL, frame, 60));
 		net_delivered(&rig.backend.net, 0);
 		virtio_net_rig_settle(&rig);
 		for (unsigned k = 0; k < 0x10000; k++)
@@ -246,7 +220,7 @@ static void test_queue_reset_with_buffers_held(void **state)
 	(void)state;
 	memset(frame, 0xff, sizeof(frame));
 	virtio_net_rig_offer(&rig, 0, 1, 600);
-	assert_false(deliver(frame, sizeof(frame)));
+	assert_false(deliver(NULL, frame, sizeof(frame)));
 	rig.backend.room = 0;
 	virtio_net_rig_send(&rig, 0, NULL, frame, 60);
 	virtio_net_rig_kick(&rig, 1);
@@ -273,7 +247,7 @@ static void test_queue_reset_with_buffers_held(void **state)
 	assert_int_equal(rig.backend.packets, 1);
 	assert_int_equal(rig.backend.size, 61);
 	a = virtio_net_rig_offer(&rig, 0, 1, 2000);
-	assert_true(deliver(frame, sizeof(frame)));
+	assert_true(deliver(NULL, frame, sizeof(frame)));
 	assert_true(virtio_net_rig_used(&rig, 0, &length));
 	assert_int_equal(length, 1012);
 	assert_memory_equal(virtio_net_rig_at(&rig, a + 12, 1000), frame, 1000);
@@ -296,13 +270,13 @@ static void test_cve_2024_3446_buffers_outside_ram(void **state)
 		virtio_net_rig_add(&rig, i % 2 ? 0 : 1, &b, 1);
 		virtio_net_rig_kick(&rig, i % 2 ? 0 : 1);
 		if (i % 2) {
-			assert_false(deliver(frame, sizeof(frame)));
+			assert_false(deliver(NULL, frame, sizeof(frame)));
 			virtio_net_rig_send(&rig, 0, NULL, frame, sizeof(frame));
 			virtio_net_rig_kick(&rig, 1);
 			assert_int_equal(rig.backend.packets, packets + 1);
 		} else {
 			virtio_net_rig_offer(&rig, 0, 1, 100);
-			assert_true(deliver(frame, sizeof(frame)));
+			assert_true(deliver(NULL, frame, sizeof(frame)));
 			assert_int_equal(rig.backend.packets, packets);
 		}
 		assert_true(rig.v->status & VIRTIO_STATUS_NEEDS_RESET);
@@ -326,7 +300,7 @@ static void test_cve_2024_8612_used_lengths(void **state)
 			continue;
 		virtio_net_rig_start(&rig, NET_RIG_ALL, SIZE);
 		a = virtio_net_rig_offer(&rig, 0, n + 1, each);
-		assert_true(deliver(frame, size));
+		assert_true(deliver(NULL, frame, size));
 		sum = 0;
 		for (unsigned i = 0; i <= n; i++) {
 			const uint8_t *p = virtio_net_rig_at(&rig, a + (gpa_t)i * each, each);
@@ -369,7 +343,6 @@ static void test_cve_2021_45464_configuration_writes(void **state)
 
 int main(void)
 {
-#define NET_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    NET_TEST(test_headers_of_packets_sent),
 	    NET_TEST(test_offloads_that_were_not_accepted),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The network adapter's commands: filters, addresses, pairs of queues, offloads, announcements. */
-#include "virtio_net_rig.h"
+#include "virtio_net_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,36 +8,17 @@
 #include <string.h>
 #include <cmocka.h>
 
-#define SIZE 64u
-#define OK   0u
-#define ERR  1u
+#define OK  0u
+#define ERR 1u
 
 static const uint8_t own[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
 static const uint8_t other[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x57};
 static const uint8_t group[6] = {0x01, 0, 0x5e, 0, 0, 0x05};
 static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-static struct virtio_net_rig rig;
-
-static int setup(void **state)
-{
-	(void)state;
-	virtio_net_rig_init(&rig, NET_RIG_OFFLOADS);
-	virtio_net_rig_start(&rig, NET_RIG_ALL, SIZE);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	virtio_net_rig_fini(&rig);
-	return 0;
-}
-
 /* Whether the guest gets a frame for mac, with VLAN vlan; < 0: untagged. */
 static bool passes(const uint8_t *mac, int vlan)
 {
-	static const struct net_header none;
 	uint64_t before = virtio_net_counters(rig.v)->rx_filtered;
 	uint8_t frame[64] = {0};
 	bool passed;
@@ -49,7 +30,7 @@ static bool passes(const uint8_t *mac, int vlan)
 		frame[15] = (uint8_t)vlan;
 	}
 	virtio_net_rig_offer(&rig, 0, 1, 100);
-	assert_true(fake_net_deliver(&rig.backend, 0, &none, frame, sizeof(frame)));
+	assert_true(deliver(NULL, frame, sizeof(frame)));
 	passed = virtio_net_counters(rig.v)->rx_filtered == before;
 	while (virtio_net_rig_used(&rig, 0, NULL))
 		;
@@ -412,7 +393,6 @@ static void test_command_in_single_bytes_and_many_at_once(void **state)
 
 int main(void)
 {
-#define NET_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    NET_TEST(test_all_pass_at_first),
 	    NET_TEST(test_receive_modes),
