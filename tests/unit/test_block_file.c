@@ -1,71 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Files that disks live in: cache modes, alignment, locks, engines. */
 #include "block/driver.h"
-#include "block_rig.h"
+#include "block_fixture.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-#define KIB      1024ull
-#define MIB      (1024ull * KIB)
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-static char *buffer; /* 1 MiB, page aligned */
-
-static int setup(void **state)
-{
-	struct block_rig *rig = calloc(1, sizeof(*rig));
-
-	rig_init(rig);
-	if (!buffer)
-		buffer = aligned_alloc(4096, MIB);
-	memset(buffer, 0, MIB);
-	*state = rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	rig_destroy(*state);
-	free(*state);
-	return 0;
-}
-
-static void open_raw(struct block_rig *rig, struct block_params p)
-{
-	p.image.path = rig_path(rig, "disk");
-	rig_open(rig, &p);
-}
-
-static void fill(char *at, uint64_t n, char value)
-{
-	memset(at, value, n);
-}
-
-static void assert_filled(const char *at, uint64_t n, char value)
-{
-	for (uint64_t i = 0; i < n; i++) {
-		if (at[i] != value)
-			fail_msg("byte %llu is %#x, not %#x", (unsigned long long)i,
-				 (unsigned char)at[i], (unsigned char)value);
-	}
-}
-
-static uint64_t sector_seed(const char *at)
-{
-	uint64_t seed;
-
-	memcpy(&seed, at, sizeof(seed));
-	return seed;
-}
 
 /* What each mode asks of the host for a write, a write with FUA, zeroes with FUA and a flush. */
 static void keeps_the_promises_of_its_mode(void **state)

@@ -1,50 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Raw disks and what all disks have in common: checks, errors, pause, drain. */
-#include "block_rig.h"
+#include "block_fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-#define KIB      1024ull
-#define MIB      (1024ull * KIB)
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-static char *buffer; /* 1 MiB, page aligned */
-
-static int setup(void **state)
-{
-	struct block_rig *rig = calloc(1, sizeof(*rig));
-
-	rig_init(rig);
-	if (!buffer)
-		buffer = aligned_alloc(4096, MIB);
-	memset(buffer, 0, MIB);
-	*state = rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	rig_destroy(*state);
-	free(*state);
-	return 0;
-}
-
-static void open_raw(struct block_rig *rig, struct block_params p)
-{
-	p.image.path = rig_path(rig, "disk");
-	rig_open(rig, &p);
-}
 
 static uint64_t file_size(struct block_rig *rig, const char *name)
 {
@@ -52,28 +13,6 @@ static uint64_t file_size(struct block_rig *rig, const char *name)
 
 	assert_int_equal(stat(rig_path(rig, name), &st), 0);
 	return (uint64_t)st.st_size;
-}
-
-static void fill(char *at, uint64_t n, char value)
-{
-	memset(at, value, n);
-}
-
-static void assert_filled(const char *at, uint64_t n, char value)
-{
-	for (uint64_t i = 0; i < n; i++) {
-		if (at[i] != value)
-			fail_msg("byte %llu is %#x, not %#x", (unsigned long long)i,
-				 (unsigned char)at[i], (unsigned char)value);
-	}
-}
-
-static uint64_t sector_seed(const char *at)
-{
-	uint64_t seed;
-
-	memcpy(&seed, at, sizeof(seed));
-	return seed;
 }
 
 static void reads_and_writes(void **state)
