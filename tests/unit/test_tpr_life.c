@@ -1,30 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The patcher's life: arming, repair, take-back, reset, hibernation, INIT. */
-#include "tpr/rom.h"
-#include "tpr_rig.h"
+#include "tpr_fixture.h"
 
 #include <lodge/log.h>
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#define CODE   TPR_RIG_CODE
-#define ROM_VA (TPR_RIG_KSEG0 + TPR_RIG_ROM)
-#define RECORD (TPR_RIG_ROM + TPR_ROM_RECORDS)
-
-static const uint8_t load_eax[] = {0xa1, 0x80, 0x00, 0xfe, 0xff};
-static const uint8_t store_ecx[] = {0x89, 0x0d, 0x80, 0x00, 0xfe, 0xff};
-static const uint8_t store_imm[] = {0xc7, 0x05, 0x80, 0x00, 0xfe, 0xff, 0x41, 0, 0, 0};
-
-static void create(struct tpr_rig *r, unsigned cpus)
-{
-	assert_true(tpr_rig_create(r, cpus % 2 == 0, cpus));
-}
 /* A vCPU is armed by its first access in the ROM, with the word as its local APIC has it. */
 static void test_arms(void **state)
 {
@@ -165,8 +148,7 @@ static void test_page_comes_back(void **state)
 	(void)state;
 	create(&r, 1);
 	for (unsigned i = 0; i < 3; i++) {
-		tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
-		tpr_rig_access(&r, 0, CODE);
+		patch_store(&r, CODE);
 		assert_int_equal(tpr_rig_call_target(&r, CODE), ROM_VA + TPR_ROM_ENTRY(9));
 	}
 	tpr_take_back(r.tpr);
@@ -210,8 +192,7 @@ static void test_finds_the_rom(void **state)
 		tpr_rig_map(&r, ROM_VA + 0x1000 * i, 0, 0);
 		tpr_rig_map(&r, 0xe0123000 + 0x1000 * i, TPR_RIG_ROM + 0x1000 * i, 3);
 	}
-	tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
-	tpr_rig_access(&r, 0, CODE);
+	patch_store(&r, CODE);
 	assert_int_equal(tpr_rig_call_target(&r, CODE), 0xe0123000 + TPR_ROM_ENTRY(9));
 	tpr_rig_destroy(&r);
 }
@@ -236,8 +217,7 @@ static void test_reset(void **state)
 
 	(void)state;
 	create(&r, 2);
-	tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
-	tpr_rig_access(&r, 0, CODE);
+	patch_store(&r, CODE);
 	memcpy(call, tpr_rig_at(&r, CODE), sizeof(call));
 	tpr_access(r.tpr, 1, ROM_VA + 0x1010, true);
 	reset(&r);
@@ -302,20 +282,26 @@ static void test_dormant_call_searches(void **state)
 	tpr_rig_destroy(&r);
 }
 
+/* A fresh ROM is put over the one that the patched code leads to. */
+static void patch_and_refresh(struct tpr_rig *r)
+{
+	static uint8_t pristine[TPR_ROM_SIZE];
+
+	gmem_read(r->mem, TPR_RIG_ROM, pristine, sizeof(pristine));
+	patch_store(r, CODE);
+	gmem_write(r->mem, TPR_RIG_ROM, pristine, sizeof(pristine));
+}
+
 /* A fresh ROM put over the active one without a reset. */
 static void test_fresh_rom(void **state)
 {
-	static uint8_t pristine[TPR_ROM_SIZE];
 	struct tpr_rig r;
 
 	(void)state;
 	for (unsigned cpus = 1; cpus <= 2; cpus++) {
 		create(&r, cpus);
-		gmem_read(r.mem, TPR_RIG_ROM, pristine, sizeof(pristine));
-		tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
-		tpr_rig_access(&r, 0, CODE);
+		patch_and_refresh(&r);
 		assert_true(r.vcpu[0].vapic);
-		gmem_write(r.mem, TPR_RIG_ROM, pristine, sizeof(pristine));
 		tpr_rig_out(&r, 0, ROM_VA + TPR_ROM_ENTRY(9) + 2, 1, 0);
 		assert_int_equal(r.vcpu[0].view.rip, ROM_VA + TPR_ROM_ENTRY(9));
 		assert_memory_not_equal(tpr_rig_at(&r, ROM_VA + TPR_ROM_ENTRY(9)), "\xe6\x7e", 2);
@@ -363,8 +349,7 @@ static void test_announcement(void **state)
 
 	(void)state;
 	create(&r, 1);
-	tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
-	tpr_rig_access(&r, 0, CODE);
+	patch_store(&r, CODE);
 	v->cr0 = 0;
 	v->cs.base = 0xd0200;
 	tpr_rig_out(&r, 0, 0x50, 2, TPR_ROM_ABI); /* nothing with 55 aa lies there */
@@ -385,8 +370,7 @@ static void test_lost(void **state)
 
 	(void)state;
 	create(&r, 2);
-	tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
-	tpr_rig_access(&r, 0, CODE);
+	patch_store(&r, CODE);
 	r.vcpu[0].vapic = 1;
 	tpr_vapic_lost(r.tpr, 0);
 	assert_true(r.vcpu[0].held);
@@ -426,16 +410,12 @@ static void test_two_pages_at_one_address(void **state)
 /* A vCPU is disarmed after the guest changed the ROM: the change is not taken for ours. */
 static void test_lost_with_fresh_rom(void **state)
 {
-	static uint8_t pristine[TPR_ROM_SIZE];
 	struct tpr_rig r;
 
 	(void)state;
 	for (unsigned cpus = 1; cpus <= 2; cpus++) {
 		create(&r, cpus);
-		gmem_read(r.mem, TPR_RIG_ROM, pristine, sizeof(pristine));
-		tpr_rig_put(&r, CODE, store_ecx, sizeof(store_ecx));
-		tpr_rig_access(&r, 0, CODE);
-		gmem_write(r.mem, TPR_RIG_ROM, pristine, sizeof(pristine));
+		patch_and_refresh(&r);
 		r.vcpu[0].view.cr0 = 0x10;
 		tpr_vapic_lost(r.tpr, 0);
 		tpr_rig_serve(&r);
@@ -454,10 +434,8 @@ static void test_dormant_call_after_searches(void **state)
 	(void)state;
 	create(&r, 1);
 	tpr_rig_map(&r, ROM_VA, 0, 0);
-	for (unsigned i = 0; i < 2; i++) {
-		tpr_rig_put(&r, CODE + 16 * i, store_ecx, sizeof(store_ecx));
-		tpr_rig_access(&r, 0, CODE + 16 * i);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		patch_store(&r, CODE + 16 * i);
 	assert_int_equal(tpr_rig_refused(&r, "no-rom"), 2);
 	tpr_rig_map(&r, ROM_VA, TPR_RIG_ROM, 3);
 	tpr_rig_map(&r, 0xfffe0000, 0, 0);

@@ -1,30 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The patcher: what is patched, what is refused and why, what is remembered of it. */
-#include "tpr/rom.h"
-#include "tpr_rig.h"
+#include "tpr_fixture.h"
 
 #include <lodge/log.h>
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
-
-#define CODE   TPR_RIG_CODE
-#define ROM_VA (TPR_RIG_KSEG0 + TPR_RIG_ROM)
-#define RECORD (TPR_RIG_ROM + TPR_ROM_RECORDS)
-
-static const uint8_t load_eax[] = {0xa1, 0x80, 0x00, 0xfe, 0xff};
-static const uint8_t store_ecx[] = {0x89, 0x0d, 0x80, 0x00, 0xfe, 0xff};
-static const uint8_t store_imm[] = {0xc7, 0x05, 0x80, 0x00, 0xfe, 0xff, 0x41, 0, 0, 0};
-
-static void create(struct tpr_rig *r, unsigned cpus)
-{
-	assert_true(tpr_rig_create(r, cpus % 2 == 0, cpus));
-}
 
 static void test_patches(void **state)
 {
@@ -340,8 +322,7 @@ static void test_code_place(void **state)
 	tpr_rig_map(&r, 0x00400000, CODE - TPR_RIG_KSEG0, 3);
 	tpr_rig_access(&r, 0, 0x00400000);
 	assert_int_equal(tpr_rig_refused(&r, "code-place"), 1);
-	tpr_rig_put(&r, ROM_VA + 0x2fe0, store_ecx, sizeof(store_ecx));
-	tpr_rig_access(&r, 0, ROM_VA + 0x2fe0);
+	patch_store(&r, ROM_VA + 0x2fe0);
 	assert_int_equal(tpr_rig_refused(&r, "code-place"), 2);
 	assert_int_equal(tpr_rig_patched(&r), 0);
 	tpr_rig_destroy(&r);
@@ -427,8 +408,7 @@ static void test_gives_up(void **state)
 		tpr_rig_access(&r, 1, CODE);
 	assert_false(r.vcpu[1].reporting);
 	assert_true(r.vcpu[0].reporting);
-	tpr_rig_put(&r, CODE + 16, store_ecx, sizeof(store_ecx));
-	tpr_rig_access(&r, 0, CODE + 16);
+	patch_store(&r, CODE + 16);
 	assert_true(r.vcpu[1].reporting);
 	for (unsigned i = 0; i < 5000; i++)
 		tpr_rig_access(&r, 1, CODE);
