@@ -175,21 +175,31 @@ static void take_header(struct loader *l, const struct bzimage *z)
 	k->version[strnlen(k->version, n)] = '\0';
 }
 
-/* Puts all of the unpacked payload into scratch memory, then its segments into RAM. */
-static int unpack_aside(struct loader *l, const struct source *payload, enum compression c,
-			uint64_t size, struct elf *e)
+/* All of the payload, which must be size bytes, to dst. */
+static int unpack_to(struct loader *l, const struct source *payload, enum compression c,
+		     uint8_t *dst, uint64_t size)
 {
-	struct source out = {.path = payload->path, .size = size, .present = size};
 	uint64_t written;
 
-	if (scratch_alloc(&l->payload, size, payload->path, l->why) < 0 ||
-	    decompress(c, payload->data, payload->size, l->payload.data, size, &written,
-		       payload->path, l->why) < 0)
+	if (decompress(c, payload->data, payload->size, dst, size, &written, payload->path,
+		       l->why) < 0)
 		return -1;
 	if (written != size)
 		return refuse(l->why, STATUS_DATA, payload->path, "payload_length",
 			      "unpacks to %llu bytes, its last four say %llu",
 			      (unsigned long long)written, (unsigned long long)size);
+	return 0;
+}
+
+/* Puts all of the unpacked payload into scratch memory, then its segments into RAM. */
+static int unpack_aside(struct loader *l, const struct source *payload, enum compression c,
+			uint64_t size, struct elf *e)
+{
+	struct source out = {.path = payload->path, .size = size, .present = size};
+
+	if (scratch_alloc(&l->payload, size, payload->path, l->why) < 0 ||
+	    unpack_to(l, payload, c, l->payload.data, size) < 0)
+		return -1;
 	out.data = l->payload.data;
 	return elf_parse(l, &out, e) < 0 || elf_load_segments(l, &out, e) < 0 ? -1 : 0;
 }
@@ -202,7 +212,7 @@ static int unpack(struct loader *l, const struct source *payload, enum compressi
 	struct source start = {.path = payload->path, .data = head, .size = size};
 	struct refusal aside = {.status = 0};
 	struct loader quiet = *l;
-	uint64_t gpa, written;
+	uint64_t gpa;
 
 	if (decompress(c, payload->data, payload->size, head,
 		       size < sizeof(head) ? size : sizeof(head), &start.present, payload->path,
@@ -211,13 +221,8 @@ static int unpack(struct loader *l, const struct source *payload, enum compressi
 	quiet.why = &aside;
 	if (elf_parse(&quiet, &start, e) < 0 || !elf_place_file(l, e, size, &gpa))
 		return unpack_aside(l, payload, c, size, e);
-	if (decompress(c, payload->data, payload->size, gmem_pointer(l->m, gpa, size), size,
-		       &written, payload->path, l->why) < 0)
+	if (unpack_to(l, payload, c, gmem_pointer(l->m, gpa, size), size) < 0)
 		return -1;
-	if (written != size)
-		return refuse(l->why, STATUS_DATA, payload->path, "payload_length",
-			      "unpacks to %llu bytes, its last four say %llu",
-			      (unsigned long long)written, (unsigned long long)size);
 	elf_settle_file(l, e, size, gpa);
 	return 0;
 }
