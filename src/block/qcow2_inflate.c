@@ -7,14 +7,13 @@
  * Libraries are loaded when an image that needs one is opened.
  */
 #include "block/qcow2.h"
+#include "core/array.h"
 #include "core/dynlib.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
-
-#define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 struct zlib_api {
 	int (*init)(z_stream *s, int bits, const char *version, int size);

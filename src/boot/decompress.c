@@ -12,6 +12,7 @@
  * and data that unpacks to 8 MiB (the last to less). The decoders are those of liblz4.
  */
 #include "boot/loader.h"
+#include "core/array.h"
 #include "core/dynlib.h"
 
 #include <lz4.h>
@@ -21,8 +22,6 @@
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
-
-#define ARRAY_COUNT(a)   (sizeof(a) / sizeof((a)[0]))
 
 #define LZ4_LEGACY_MAGIC 0x184c2102u
 #define LZ4_LEGACY_BLOCK (8u << 20)

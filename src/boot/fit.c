@@ -13,6 +13,7 @@
  * loadables are left out: nothing here uses them.
  */
 #include "boot/loader.h"
+#include "core/array.h"
 #include "core/dynlib.h"
 
 #include <libfdt.h>
@@ -20,7 +21,6 @@
 #include <string.h>
 #include <zlib.h>
 
-#define ARRAY_COUNT(a)   (sizeof(a) / sizeof((a)[0]))
 #define FIT_HASHES_MAX   16u
 #define FIT_DIGEST_MAX   64u
 #define FIT_UNPACKED_MAX (2ull << 30)

@@ -10,7 +10,7 @@
  *		DYNLIB_SYMBOL(struct zstd_api, is_error, "ZSTD_isError"),
  *	};
  *	static const struct dynlib zstd = {
- *		"libzstd.so.1", "libzstd1", zstd_symbols, ARRAY_SIZE of them
+ *		"libzstd.so.1", "libzstd1", zstd_symbols, ARRAY_COUNT(zstd_symbols)
  *	};
  */
 #ifndef CORE_DYNLIB_H

@@ -11,14 +11,13 @@
  * libslirp keeps the time and the host's name servers in globals: all networks of a process share
  * one thread.
  */
+#include "core/array.h"
 #include "core/dynlib.h"
 #include "net/user.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <lodge/log.h>
-
-#define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 typedef void log_handler(const char *domain, int level, const char *text, void *arg);
 

@@ -18,10 +18,10 @@
  */
 #include "tpr/decode.h"
 
+#include "core/array.h"
+
 #include <assert.h>
 #include <string.h>
-
-#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
 
 #define TPR_PAGE_OFFSET 0x080u /* of the register, Intel SDM volume 3, table 11-1 */
 #define PAGE_MASK       0xfffu
@@ -175,7 +175,7 @@ static enum tpr_refusal refusal_of_prefix(uint8_t byte)
 /* NULL: none. modrm: the byte after the opcode, -1 if it is not there. */
 static const struct form *find_form(uint16_t opcode, int modrm)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+	for (size_t i = 0; i < ARRAY_COUNT(forms); i++) {
 		const struct form *f = &forms[i];
 
 		if ((opcode & f->mask) == f->opcode &&

@@ -9,6 +9,7 @@
  */
 #include "tpr/image.h"
 
+#include "core/array.h"
 #include "tpr/rom_tables.h"
 
 #include "tpr_rom_bytes.h"
@@ -16,9 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-
-#define OFF_IRR       0xffu
+#define OFF_IRR 0xffu
 
 static void put32(uint8_t *p, uint32_t value)
 {
@@ -80,7 +79,7 @@ static void fix_operand(const struct tpr_image *image, const struct rom_fixup *f
 static void compose(const struct tpr_image *image, bool armed, uint8_t *code)
 {
 	const struct rom_fixup *fixup = image->single_cpu ? single_fixups : smp_fixups;
-	size_t count = image->single_cpu ? ARRAY_SIZE(single_fixups) : ARRAY_SIZE(smp_fixups);
+	size_t count = image->single_cpu ? ARRAY_COUNT(single_fixups) : ARRAY_COUNT(smp_fixups);
 
 	memcpy(code, image->single_cpu ? single_code : smp_code, TPR_ROM_CODE_SIZE);
 	for (size_t i = 0; i < count; i++) {
