@@ -3,9 +3,10 @@
  * Fuzz target: any bytes as the kernel file. Whatever they are, boot_load() must answer, and a
  * refusal must have a status and one line.
  */
+#include "must.h"
+
 #include <lodge/boot.h>
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -14,13 +15,6 @@
 #define RAM_BYTES (20ull << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Not assert(): the replayer's answer must not depend on NDEBUG. */
-static void must(int ok)
-{
-	if (!ok)
-		abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

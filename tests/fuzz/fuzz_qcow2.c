@@ -4,12 +4,12 @@
  * four bytes each. The image is opened for writing, or if that is refused for reading, and the
  * requests are carried out, several at once. All must be answered.
  */
-#include "block/driver.h"
 #include "fake_engine.h"
+#include "must.h"
+#include "block/driver.h"
 
 #include <lodge/log.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -26,12 +26,6 @@ struct request {
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 static void on_done(struct block_request *r, int err)
 {

@@ -5,44 +5,20 @@
  * patcher may write to the ROM and to the bytes of one instruction for each report, nowhere else;
  * it arms with addresses of records only; and a vCPU that is not held for good is let go.
  */
-#include "tpr/rom.h"
+#include "script.h"
 #include "tpr_rig.h"
+#include "tpr/rom.h"
 
 #include <lodge/log.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PATCH_MAX 9u
 #define STEPS_MAX 64u
 
-struct script {
-	const uint8_t *at, *end;
-	unsigned cpus;
-};
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint8_t before[TPR_RIG_MEMORY];
-
-static uint8_t next8(struct script *s)
-{
-	return s->at < s->end ? *s->at++ : 0;
-}
-
-static uint32_t next32(struct script *s)
-{
-	uint32_t value = next8(s);
-
-	value |= (uint32_t)next8(s) << 8;
-	value |= (uint32_t)next8(s) << 16;
-	return value | (uint32_t)next8(s) << 24;
-}
-
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
+static unsigned vcpus;
 
 static bool is_ram(uint32_t pa)
 {
@@ -123,7 +99,7 @@ static void map(struct tpr_rig *r, struct script *s)
 
 static void set_register(struct tpr_rig *r, struct script *s)
 {
-	struct vcpu_view *v = &r->vcpu[next8(s) % s->cpus].view;
+	struct vcpu_view *v = &r->vcpu[next8(s) % vcpus].view;
 	uint64_t *const fields[] = {&v->rsp,  &v->rflags,    &v->cr0,     &v->cr3,    &v->cr4,
 				    &v->efer, &v->apic_base, &v->cs.base, &v->fs.base};
 	unsigned which = next8(s) % 12;
@@ -165,7 +141,7 @@ static void report(struct tpr_rig *r, struct script *s)
 	unsigned cpus = next8(s), n = 0, asked = 0;
 	uint64_t back = taken_back(r);
 
-	for (unsigned i = 0; i < s->cpus; i++) {
+	for (unsigned i = 0; i < vcpus; i++) {
 		if (!(cpus & 1u << i) || r->vcpu[i].held)
 			continue;
 		tpr_access(r->tpr, i, pick_ip(s), cpus & 0x10);
@@ -179,13 +155,13 @@ static void report(struct tpr_rig *r, struct script *s)
 	keep(r);
 	tpr_rig_serve(r);
 	check(r, n, taken_back(r) != back);
-	for (unsigned i = 0; i < s->cpus; i++)
+	for (unsigned i = 0; i < vcpus; i++)
 		must(!(asked & 1u << i) || !r->vcpu[i].held);
 }
 
 static void out(struct tpr_rig *r, struct script *s)
 {
-	unsigned cpu = next8(s) % s->cpus;
+	unsigned cpu = next8(s) % vcpus;
 
 	if (r->vcpu[cpu].held)
 		return;
@@ -209,7 +185,7 @@ static void reset(struct tpr_rig *r)
 
 static void other(struct tpr_rig *r, struct script *s)
 {
-	unsigned cpu = next8(s) % s->cpus;
+	unsigned cpu = next8(s) % vcpus;
 
 	switch (next8(s) % 4) {
 	case 0:
@@ -234,13 +210,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const steps[])(struct tpr_rig * r, struct script * s) = {
 	    put_code, put_raw, map, set_register, report, report, out, other};
-	struct script s = {data, data + size, 1};
+	struct script s = {data, data + size};
 	struct tpr_rig r;
 	uint8_t shape = next8(&s);
 
 	log_set_level(LOG_ERROR);
-	s.cpus = shape & 2 ? TPR_RIG_CPUS : 1;
-	must(tpr_rig_create(&r, shape & 1, s.cpus));
+	vcpus = shape & 2 ? TPR_RIG_CPUS : 1;
+	must(tpr_rig_create(&r, shape & 1, vcpus));
 	for (unsigned i = 0; i < STEPS_MAX && s.at < s.end; i++)
 		steps[next8(&s) % 8](&r, &s);
 	tpr_rig_destroy(&r);

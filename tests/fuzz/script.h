@@ -3,9 +3,10 @@
 #ifndef FUZZ_SCRIPT_H
 #define FUZZ_SCRIPT_H
 
+#include "must.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 struct script {
 	const uint8_t *at, *end;
@@ -23,12 +24,6 @@ static inline uint32_t next32(struct script *s)
 	value |= (uint32_t)next8(s) << 8;
 	value |= (uint32_t)next8(s) << 16;
 	return value | (uint32_t)next8(s) << 24;
-}
-
-static inline void must(bool ok)
-{
-	if (!ok)
-		abort();
 }
 
 #endif

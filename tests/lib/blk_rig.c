@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "blk_rig.h"
+#include "must.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 static void queue_interrupt(void *arg, unsigned queue)
 {

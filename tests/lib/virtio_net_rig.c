@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "must.h"
 #include "virtio_net_rig.h"
 
 #include <lodge/log.h>
-#include <stdlib.h>
 #include <string.h>
-
-static void must(bool good)
-{
-	if (!good)
-		abort();
-}
 
 static void on_queue_interrupt(void *arg, unsigned queue)
 {

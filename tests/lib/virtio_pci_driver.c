@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "must.h"
 #include "virtio_pci_driver.h"
 
 #include <stdlib.h>
@@ -8,12 +9,6 @@ enum { CFG_COMMON = 1, CFG_NOTIFY, CFG_ISR, CFG_DEVICE };
 
 #define F_RING_EVENT_IDX (1ull << 29)
 #define F_RING_PACKED    (1ull << 34)
-
-static void must(bool good)
-{
-	if (!good)
-		abort();
-}
 
 static uint32_t cfg(struct virtio_pci_driver *d, unsigned offset, unsigned size)
 {

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "must.h"
 #include "virtio_pci_rig.h"
 
 #include <lodge/log.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define GSI 11u
-
-static void must(bool good)
-{
-	if (!good)
-		abort();
-}
 
 void virtio_pci_rig_init(struct virtio_pci_rig *r, bool modern_only, bool legacy_driver)
 {

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "must.h"
 #include "virtio_pci_slot.h"
 
 #include <lodge/log.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define DEVFN PCI_DEVFN(3, 0)
-
-static void must(bool good)
-{
-	if (!good)
-		abort();
-}
 
 void virtio_pci_slot_init(struct virtio_pci_slot *s)
 {

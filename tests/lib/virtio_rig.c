@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "must.h"
 #include "virtio_rig.h"
 
 #include <lodge/log.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define QUEUE_SIZE 16u
-
-static void must(bool good)
-{
-	if (!good)
-		abort();
-}
 
 void virtio_rig_init(struct virtio_rig *r)
 {
