@@ -401,3 +401,19 @@ void assert_boots(const void *data, size_t n, const char *kind, const char *name
 	fixture_close(&f);
 	assert_int_equal(count_fds(), fds);
 }
+
+void assert_fields(const struct field_case *c, unsigned n, const struct image *good,
+		   const char *kind)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		struct image x = *good;
+
+		image_put(&x, c[i].at, c[i].value, c[i].bytes);
+		if (c[i].field)
+			assert_refused(x.data, x.size, STATUS_DATA, c[i].field, c[i].name);
+		else
+			assert_boots(x.data, x.size, kind, c[i].name);
+	}
+}

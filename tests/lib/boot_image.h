@@ -100,6 +100,19 @@ bool fixture_ram_is_elf(struct boot_fixture *f, const struct image *elf, uint64_
 void assert_refused(const void *data, size_t n, int status, const char *field, const char *name);
 void assert_boots(const void *data, size_t n, const char *kind, const char *name);
 
+/* One value in an image that boots, and what becomes of it then. */
+struct field_case {
+	const char *name;
+	size_t at;
+	unsigned bytes;
+	uint64_t value;
+	const char *field; /* NULL: boots */
+};
+
+/* Each of n cases, with status 65 where it is refused. */
+void assert_fields(const struct field_case *c, unsigned n, const struct image *good,
+		   const char *kind);
+
 unsigned count_fds(void);
 
 #endif

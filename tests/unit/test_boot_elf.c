@@ -97,14 +97,6 @@ static void test_linux64(void **state)
 	assert_refused(banner.data, banner.size, STATUS_DATA, "PT_NOTE", "32-bit without PVH");
 }
 
-struct field_case {
-	const char *name;
-	size_t at;
-	unsigned bytes;
-	uint64_t value;
-	const char *field; /* NULL: boots */
-};
-
 #define TEXT        (64 + 0 * 56)
 #define DATA        (64 + 1 * 56)
 #define NOTE        (64 + 2 * 56)
@@ -196,25 +188,10 @@ static const struct field_case cases[] = {
     {"entry above 4 GiB", NOTE_DESC, 8, (1ull << 32) + ELF_TEXT_PADDR, ENTRY_FIELD},
 };
 
-static void run(const struct field_case *c, unsigned n, const struct image *good, const char *kind)
-{
-	unsigned i;
-
-	for (i = 0; i < n; i++) {
-		struct image x = *good;
-
-		image_put(&x, c[i].at, c[i].value, c[i].bytes);
-		if (c[i].field)
-			assert_refused(x.data, x.size, STATUS_DATA, c[i].field, c[i].name);
-		else
-			assert_boots(x.data, x.size, kind, c[i].name);
-	}
-}
-
 static void test_pvh_fields(void **state)
 {
 	(void)state;
-	run(cases, sizeof(cases) / sizeof(cases[0]), &pvh, "ELF PVH");
+	assert_fields(cases, sizeof(cases) / sizeof(cases[0]), &pvh, "ELF PVH");
 }
 
 static void test_pvh_note_twice(void **state)
@@ -238,7 +215,7 @@ static void test_linux64_fields(void **state)
 	};
 
 	(void)state;
-	run(entries, 4, &linux64, "ELF 64-bit");
+	assert_fields(entries, 4, &linux64, "ELF 64-bit");
 }
 
 static void test_many_segments(void **state)
