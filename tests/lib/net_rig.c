@@ -118,6 +118,13 @@ void net_rig_ready(struct net_rig *r, unsigned queue)
 	r->busy = false;
 }
 
+void net_rig_make_room(struct net_rig *r, unsigned packets)
+{
+	r->room = packets;
+	net_rig_ready(r, 0);
+	net_rig_run(r);
+}
+
 bool net_rig_send(struct net_rig *r, unsigned queue, const struct net_header *h, const void *frame,
 		  size_t size)
 {

@@ -42,6 +42,8 @@ void net_rig_teardown(struct net_rig *r);
 
 void net_rig_forget(struct net_rig *r); /* the packets */
 void net_rig_ready(struct net_rig *r, unsigned queue);
+/* For so many packets, on queue 0, and runs. */
+void net_rig_make_room(struct net_rig *r, unsigned packets);
 bool net_rig_send(struct net_rig *r, unsigned queue, const struct net_header *h, const void *frame,
 		  size_t size);
 /*

@@ -243,13 +243,9 @@ static void test_no_room(void **state)
 	net_rig_run(&f->rig);
 	assert_int_equal(f->rig.packets, 2);
 	assert_int_equal(f->rig.refused, 1);
-	f->rig.room = 1;
-	net_rig_ready(&f->rig, 0);
-	net_rig_run(&f->rig);
+	net_rig_make_room(&f->rig, 1);
 	assert_int_equal(f->rig.packets, 3);
-	f->rig.room = 10;
-	net_rig_ready(&f->rig, 0);
-	net_rig_run(&f->rig);
+	net_rig_make_room(&f->rig, 10);
 	assert_int_equal(f->rig.packets, 4);
 }
 

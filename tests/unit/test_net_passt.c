@@ -209,13 +209,9 @@ static void test_no_room(void **state)
 		peer_sends(f, 60);
 	assert_int_equal(f->rig.packets, 2);
 	assert_int_equal(f->rig.refused, 1);
-	f->rig.room = 1;
-	net_rig_ready(&f->rig, 0);
-	net_rig_run(&f->rig);
+	net_rig_make_room(&f->rig, 1);
 	assert_int_equal(f->rig.packets, 3);
-	f->rig.room = 10;
-	net_rig_ready(&f->rig, 0);
-	net_rig_run(&f->rig);
+	net_rig_make_room(&f->rig, 10);
 	assert_int_equal(f->rig.packets, 4);
 	for (unsigned i = 0; i < 4; i++)
 		assert_memory_equal(f->rig.packet[i].data, frame + 4, 60);

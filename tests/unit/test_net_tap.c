@@ -284,13 +284,9 @@ static void test_no_room(void **state)
 	assert_int_equal(f->rig.packets, 5);
 	assert_int_equal(f->rig.refused, 1);
 	/* The one that was held comes although the tap may have no other. */
-	f->rig.room = 1;
-	net_rig_ready(&f->rig, 0);
-	net_rig_run(&f->rig);
+	net_rig_make_room(&f->rig, 1);
 	assert_int_equal(f->rig.packets, 6);
-	f->rig.room = 100;
-	net_rig_ready(&f->rig, 0);
-	net_rig_run(&f->rig);
+	net_rig_make_room(&f->rig, 100);
 	assert_true(ours(&f->rig, &last) + 4 >= 20); /* the kernel's own are among them */
 	net_receive_stop(f->rig.net, 0);
 	last = f->rig.packets;

@@ -325,9 +325,7 @@ static void test_no_room_in_the_guest(void **state)
 	assert_true(f->rig.refused < 10); /* not offered again and again */
 	assert_true(f->sent < size);
 	/* One at a time, and in the end as much as it wants. */
-	f->rig.room = 1;
-	net_rig_ready(&f->rig, 0);
-	net_rig_run(&f->rig);
+	net_rig_make_room(&f->rig, 1);
 	assert_int_equal(f->rig.packets, 1);
 	f->rig.room = UINT32_MAX;
 	net_rig_ready(&f->rig, 0);
