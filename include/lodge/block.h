@@ -123,6 +123,9 @@ int block_open(const struct block_params *p, struct loop *l, struct block **out,
  */
 void block_close(struct block *b);
 
+/* As block_close() waits, but only while something ends every limit_ns: else false; leave it. */
+bool block_settle(struct block *b, uint64_t limit_ns);
+
 const struct block_geometry *block_geometry(const struct block *b);
 const struct block_counters *block_counters(const struct block *b);
 const char *block_engine_name(const struct block *b); /* "io_uring", "libaio", "threads" */

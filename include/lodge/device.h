@@ -7,6 +7,7 @@
 #define LODGE_DEVICE_H
 
 #include <lodge/container.h>
+#include <stdbool.h>
 
 struct device;
 
@@ -21,6 +22,7 @@ struct device_ops {
 struct device {
 	const struct device_ops *ops;
 	struct device *older; /* the machine's list */
+	bool stuck;           /* its reset gave up: it may still write to guest memory */
 };
 
 static inline void device_reset(struct device *d)

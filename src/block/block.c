@@ -384,17 +384,44 @@ int block_prepare(struct block *b, const struct driver *d, unsigned depth)
 	return 0;
 }
 
-void block_close(struct block *b)
+static bool is_busy(const struct block *b)
+{
+	return b->in_work_count || b->finished || b->rejected.first || b->deliver.queued;
+}
+
+static void step_or_nap(struct block *b)
 {
 	static const struct timespec pause = {.tv_nsec = 100000};
+
+	if (!loop_step(b->loop))
+		nanosleep(&pause, NULL);
+}
+
+bool block_settle(struct block *b, uint64_t limit_ns)
+{
+	uint64_t now = clock_now_ns(clock_host()), until = now + limit_ns;
+	unsigned left = b->in_work_count;
+
+	b->draining = true;
+	b->drained = NULL;
+	while (is_busy(b) && now < until) {
+		step_or_nap(b);
+		now = clock_now_ns(clock_host());
+		if (b->in_work_count < left)
+			until = now + limit_ns;
+		left = b->in_work_count;
+	}
+	return !is_busy(b);
+}
+
+void block_close(struct block *b)
+{
 
 	if (!b)
 		return;
 	block_cancel(b);
-	while (b->in_work_count || b->finished || b->rejected.first || b->deliver.queued) {
-		if (!loop_step(b->loop))
-			nanosleep(&pause, NULL);
-	}
+	while (is_busy(b))
+		step_or_nap(b);
 	if (b->driver)
 		b->driver->close(b);
 	block_close(b->backing);

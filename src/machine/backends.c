@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define RETRY_NS   (2 * NS_PER_S)
+#define SETTLE_NS  (10 * NS_PER_S)   /* at the end, without a request that ends */
 #define RETRIED_NS (200 * NS_PER_MS) /* what still fails has failed by then */
 
 static const char *const op_names[] = {
@@ -148,6 +149,22 @@ void backends_quiesce(struct machine *m)
 		block_observe(d->block, NULL, NULL);
 		loop_timer_cancel(m->io.loop, &d->retry);
 	}
+}
+
+bool backends_settle(struct machine *m)
+{
+	bool settled = true;
+
+	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++) {
+		const struct machine_disk *d = &m->disk[i];
+
+		if (!d->block || block_settle(d->block, settled ? SETTLE_NS : 0))
+			continue;
+		settled = false;
+		log_error("%s: storage does not answer; what was in work is given up",
+			  d->config->params.image.path);
+	}
+	return settled;
 }
 
 void backends_close(struct machine *m)

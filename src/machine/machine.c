@@ -77,10 +77,15 @@ void machine_hear_out(struct machine *m)
 	observer_tell_now(m->observer);
 }
 
-static void reset_devices(struct machine *m)
+/* False: one of them may still write to guest memory. */
+static bool reset_devices(struct machine *m)
 {
-	for (struct device *d = m->newest; d; d = d->older)
+	for (struct device *d = m->newest; d; d = d->older) {
 		device_reset(d);
+		if (d->stuck)
+			return false;
+	}
+	return true;
 }
 
 static int reset_vcpus(struct machine *m, struct refusal *why)
@@ -104,7 +109,9 @@ int machine_restart(struct machine *m, struct refusal *why)
 	m->panic_noted = m->panic_over = false;
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_release(m->vcpu[i]);
-	reset_devices(m);
+	if (!reset_devices(m))
+		return refuse(why, STATUS_HOST, NULL, "reset",
+			      "storage does not answer: what is in work does not end");
 	err = gmem_discard(m->mem);
 	if (err)
 		return refuse_errno(why, -err, NULL, "memory", "discard");
@@ -411,7 +418,7 @@ int machine_run(struct machine *m, struct verdict *v)
 
 /*
  * Gives back what the user sees, and leaves the rest to the end of the process: a vCPU that is
- * stuck may go on any time and has the right to all of it.
+ * stuck, or storage, may go on any time and has the right to all of it.
  */
 static void abandon(struct machine *m)
 {
@@ -438,6 +445,10 @@ void machine_destroy(struct machine *m)
 		vcpu_destroy(m->vcpu[--m->vcpu_count]);
 	io_stop(m);
 	backends_quiesce(m);
+	if (!backends_settle(m)) {
+		abandon(m);
+		return;
+	}
 	/* KVM need not be told of each, which takes its time: the VM ends whole. */
 	if (m->mmio) {
 		bus_set_doorbell_ops(m->ports, NULL, NULL);

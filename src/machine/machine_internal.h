@@ -162,7 +162,9 @@ void io_stop(struct machine *m); /* joins */
 int backends_open(struct machine *m, struct refusal *why);
 void backends_report(struct machine *m, struct report_input *r); /* r->arg is m */
 void backends_quiesce(struct machine *m); /* no events any more; after io_stop() */
-void backends_close(struct machine *m);   /* devices are gone */
+/* Waits for what is in work, after backends_quiesce(). False: storage does not answer. */
+bool backends_settle(struct machine *m);
+void backends_close(struct machine *m); /* devices are gone */
 
 /* machine.c */
 void machine_own(struct machine *m, struct device *d);

@@ -33,6 +33,7 @@
 
 /* Below the time after which the machine gives a vCPU up. */
 #define RESET_WAIT_NS    (2 * NS_PER_S)
+#define RESET_LIMIT_NS   (30 * NS_PER_S) /* as long as guests themselves wait for a disk */
 
 #define LEGACY_FEATURES  UINT32_MAX
 #define LEGACY_ONLY      (VIRTIO_F_NOTIFY_ON_EMPTY | VIRTIO_F_ANY_LAYOUT)
@@ -235,6 +236,7 @@ int virtio_device_init(struct virtio_device *v, const struct virtio_device_param
 	v->offered = p->features | VIRTIO_F_VERSION_1;
 	v->config_size = p->config_size;
 	v->sync.fn = sync_due;
+	v->reset_limit_ns = RESET_LIMIT_NS;
 	locks_init(v);
 	v->queue = calloc(p->queue_count, sizeof(v->queue[0]));
 	if (!v->queue)
@@ -260,9 +262,23 @@ void virtio_device_fini(struct virtio_device *v)
 	pthread_mutex_destroy(&v->lock);
 }
 
+/* Lock held, dropped meanwhile. False: it is not over. */
+static bool await_reset(struct virtio_device *v, uint64_t limit_ns)
+{
+	uint64_t until = clock_now_ns(clock_host()) + limit_ns;
+	const struct timespec due = {.tv_sec = (time_t)(until / NS_PER_S),
+				     .tv_nsec = (long)(until % NS_PER_S)};
+	int err = 0;
+
+	while (v->resetting && !err)
+		err = pthread_cond_timedwait(&v->changed, &v->lock, &due);
+	return !v->resetting;
+}
+
 void virtio_reset(struct device *base)
 {
 	struct virtio_device *v = container_of(base, struct virtio_device, base);
+	uint64_t limit = v->reset_limit_ns, first = limit < RESET_WAIT_NS ? limit : RESET_WAIT_NS;
 	bool here = loop_is_here(v->loop);
 
 	pthread_mutex_lock(&v->lock);
@@ -272,11 +288,12 @@ void virtio_reset(struct device *base)
 		sync_now(v);
 	else
 		loop_post(v->loop, &v->sync);
+	/* Here, nobody else would end it. */
+	assert(!here || !v->resetting);
 	pthread_mutex_lock(&v->lock);
-	while (v->resetting) {
-		/* Nobody else would end it. */
-		assert(!here);
-		pthread_cond_wait(&v->changed, &v->lock);
+	if (!await_reset(v, first)) {
+		log_warning("%s: a reset waits for what the host has in work", v->type->ops.name);
+		base->stuck = !await_reset(v, limit - first);
 	}
 	pthread_mutex_unlock(&v->lock);
 }
@@ -401,20 +418,13 @@ void virtio_set_status(struct virtio_device *v, uint8_t status, bool legacy)
 
 void virtio_wait_reset(struct virtio_device *v)
 {
-	uint64_t until = clock_now_ns(clock_host()) + RESET_WAIT_NS;
-	const struct timespec due = {.tv_sec = (time_t)(until / NS_PER_S),
-				     .tv_nsec = (long)(until % NS_PER_S)};
-	int err = 0;
-
 	if (v->resetting && loop_is_here(v->loop)) {
 		pthread_mutex_unlock(&v->lock);
 		sync_now(v);
 		pthread_mutex_lock(&v->lock);
 		return;
 	}
-	while (v->resetting && !err)
-		err = pthread_cond_timedwait(&v->changed, &v->lock, &due);
-	if (v->resetting)
+	if (!await_reset(v, RESET_WAIT_NS))
 		log_guest(LOG_WARNING, "%s: a reset takes longer than its driver waits",
 			  v->type->ops.name);
 }

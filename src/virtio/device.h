@@ -117,7 +117,8 @@ struct virtio_device {
 	uint64_t features; /* accepted by the driver; constant from start() to virtio_stopped() */
 	unsigned queue_count;
 	struct virtio_queue *queue;
-	struct device base; /* reset() waits for the loop, or is the loop */
+	struct device base;      /* reset() waits for the loop, or is the loop */
+	uint64_t reset_limit_ns; /* so long, then base.stuck */
 
 	pthread_mutex_t lock;              /* guards what follows; transport regions use it */
 	uint8_t config[VIRTIO_CONFIG_MAX]; /* little-endian */
@@ -144,7 +145,10 @@ int virtio_device_init(struct virtio_device *v, const struct virtio_device_param
 /* For a type's ops.destroy(): vCPUs and loops are gone. */
 void virtio_device_fini(struct virtio_device *v);
 
-/* Of struct device_ops. Waits for the device's loop, or does its work if it is here. */
+/*
+ * Of struct device_ops. Waits for the device's loop, or does its work if it is here. If the loop
+ * does not end what it has in work within reset_limit_ns, base->stuck says so.
+ */
 void virtio_reset(struct device *base);
 
 /* For device types; the loop's thread. */

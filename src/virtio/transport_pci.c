@@ -255,6 +255,7 @@ static void virtio_pci_reset(struct device *d)
 	struct virtio_pci *x = container_of(d, struct virtio_pci, device);
 
 	virtio_reset(&x->v->base);
+	d->stuck = x->v->base.stuck;
 	pci_function_reset(&x->f);
 }
 

@@ -13,7 +13,7 @@ import random
 import subprocess
 import time
 
-from harness import Failure, Settings, table, wait_until
+from harness import Failure, Settings, case, table, wait_until
 
 SECTORS, REGIONS, LONGEST, LONGEST_ZEROES = 8192, 16, 16, 64
 REGION = SECTORS // REGIONS
@@ -186,3 +186,13 @@ def killed(room, name, options, cache, aio):
           'flushes were told')
     if CYCLES >= 3 and not disk.told:
         raise Failure('nothing was written')
+
+
+@case('disk: storage that hangs does not keep a run from ending')
+def hangs(room):
+    shell(room, f'truncate -s {SIZE} disk')
+    run = room.run('disk-once; spin', '-d', 'disk,format=raw,aio=threads', '--timeout', '2s',
+                   environment=room.shim('disk stuck 0'), limit=Settings.limit)
+    run.expect_status(124)
+    if 'disk: storage does not answer' not in run.err:
+        raise Failure(f'standard error: {run.err[:300]}')

@@ -9,6 +9,8 @@
  * are in work at the same time touch different sectors. "d N": all up to N are done; "f N": all up
  * to N were flushed.
  *
+ * "disk-once": begins one write, and does not wait for it.
+ *
  * Virtio 1.2, 4.1.4.10 and 5.2: the legacy interface, one queue, no interrupts.
  */
 #include "probe.h"
@@ -223,4 +225,12 @@ void word_disk_write(const char *argument)
 			tell('f', number - 1);
 	}
 	put_line("it failed");
+}
+
+void word_disk_once(const char *argument)
+{
+	(void)argument;
+	put_line(start_disk() ? "writing" : "no disk");
+	submit_write(0, 1, 2);
+	out16(port + QUEUE_NOTIFY, 0);
 }

@@ -252,6 +252,7 @@ static const struct {
     {"ports", word_ports},
     {"pci", word_pci},
     {"disk-write", word_disk_write}, /* does not return */
+    {"disk-once", word_disk_once},
     {"info", word_info},
     {"memory", word_memory},
     {"touch", word_touch},

@@ -108,6 +108,7 @@ void word_reboot_count(const char *argument);
 void word_ports(const char *argument);
 void word_pci(const char *argument);
 void word_disk_write(const char *argument); /* disk.c */
+void word_disk_once(const char *argument);
 void word_memory(const char *argument);
 void word_touch(const char *argument);
 void word_smp(const char *argument);

@@ -14,6 +14,7 @@
  *   KVM_RUN stuck 3        from the fourth call on, none returns or is reached by a signal: as in a
  *                          page fault on a file whose server is gone
  *   KVM_RUN stuck/1        the same for calls of the thread vcpu/1 only
+ *   disk stuck 3           from the fourth write to a disk on (aio=threads), none returns
  *   exit 255 3             from the fourth KVM_RUN on, the vCPU leaves the guest for this reason
  */
 #include <dlfcn.h>
@@ -30,6 +31,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct named {
@@ -87,7 +89,8 @@ static const struct named errors[] = {
 };
 
 static struct {
-	bool read, is_open, is_exit, is_capability, is_request, is_error, is_lost, is_stuck;
+	bool read, is_open, is_exit, is_capability, is_request, is_error, is_lost, is_stuck,
+	    is_disk;
 	unsigned long number; /* of the request or capability */
 	char path[64];
 	long value; /* what is given; with is_error, errno */
@@ -127,9 +130,10 @@ static void read_rule(void)
 	memcpy(rule.path, answer, sizeof(rule.path));
 	rule.is_open = !strcmp(what, "open");
 	rule.is_exit = !strcmp(what, "exit");
+	rule.is_disk = !strcmp(what, "disk");
 	rule.is_capability = FIND(capabilities, what, &rule.number);
 	rule.is_request = FIND(requests, what, &rule.number);
-	if (rule.is_open || rule.is_exit || rule.is_capability || rule.is_request)
+	if (rule.is_open || rule.is_exit || rule.is_capability || rule.is_request || rule.is_disk)
 		return;
 	fprintf(stderr, "shim: unknown rule: %s\n", text);
 	_exit(99);
@@ -262,4 +266,17 @@ int ioctl(int fd, unsigned long request, ...)
 		return -1;
 	}
 	return (int)syscall(SYS_ioctl, fd, request, argument);
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags)
+{
+	static ssize_t (*next)(int, const struct iovec *, int, off64_t, int);
+
+	read_rule();
+	if (!next)
+		next = (ssize_t(*)(int, const struct iovec *, int, off64_t, int))dlsym(
+		    RTLD_NEXT, "pwritev64v2");
+	while (rule.is_disk && atomic_fetch_add(&calls, 1) >= rule.after)
+		pause();
+	return next(fd, iov, count, offset, flags);
 }

@@ -318,6 +318,27 @@ static void drains(void **state)
 	block_undrain(rig->block);
 }
 
+/* Storage that does not answer is not waited for without end. */
+static void settles_or_gives_up(void **state)
+{
+	struct block_rig *rig = *state;
+	struct rig_request a, b;
+
+	rig_make_file(rig, "disk", MIB, 1);
+	open_raw(rig, (struct block_params){0});
+	assert_true(block_settle(rig->block, 0));
+	block_undrain(rig->block);
+	rig->fake.hold = true;
+	rig_start(rig, &a, BLOCK_READ, 0, 0, buffer, 512);
+	assert_false(block_settle(rig->block, 2000000));
+	rig_start(rig, &b, BLOCK_READ, 0, 0, buffer, 512);
+	fake_engine_release(&rig->fake);
+	assert_true(block_settle(rig->block, 10000000000));
+	assert_true(a.done && !b.done);
+	block_cancel(rig->block);
+	assert_int_equal(b.err, -ECANCELED);
+}
+
 /* More requests than slots, finished in any order. */
 static void takes_more_than_its_depth(void **state)
 {
@@ -457,6 +478,7 @@ int main(void)
 	    TEST(cancels_what_is_held),
 	    TEST(never_forgets_a_failed_flush),
 	    TEST(drains),
+	    TEST(settles_or_gives_up),
 	    TEST(takes_more_than_its_depth),
 	    TEST(refuses_what_cannot_be_a_disk),
 	    TEST(takes_no_qcow2_for_raw),

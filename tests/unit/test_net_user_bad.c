@@ -108,7 +108,7 @@ static void put_udp(struct fixture *f, unsigned to, unsigned length)
 }
 
 /* CVE-2020-29129, CVE-2020-29130. */
-static void test_cve_49_short_arp_and_ncsi(void **state)
+static void test_short_arp_and_ncsi(void **state)
 {
 	static const char *const types[] = {"\x08\6", "\x88\xf8"};
 	struct fixture *f = *state;
@@ -124,7 +124,7 @@ static void test_cve_49_short_arp_and_ncsi(void **state)
 }
 
 /* CVE-2021-3592 (BOOTP), CVE-2021-3594, CVE-2021-3595 (TFTP): less than a header of theirs. */
-static void test_cve_49_short_udp_services(void **state)
+static void test_short_udp_services(void **state)
 {
 	static const unsigned ports[] = {67, 69, 53, 7};
 	struct fixture *f = *state;
@@ -141,7 +141,7 @@ static void test_cve_49_short_udp_services(void **state)
 	still_alive(f);
 }
 
-static void test_cve_49_lengths_that_lie(void **state)
+static void test_lengths_that_lie(void **state)
 {
 	static const unsigned lengths[] = {0, 1, 7, 8, 19, 20, 27, 28, 29, 100, 0x7fff, 0xffff};
 	const unsigned count = sizeof(lengths) / sizeof(lengths[0]);
@@ -162,7 +162,7 @@ static void test_cve_49_lengths_that_lie(void **state)
 }
 
 /* CVE-2021-3593: the same over IPv6. */
-static void test_cve_49_lengths_that_lie_over_ipv6(void **state)
+static void test_lengths_that_lie_over_ipv6(void **state)
 {
 	static const unsigned lengths[] = {0, 1, 7, 8, 9, 20, 40, 100, 0x7fff, 0xffff};
 	static const uint8_t protocols[] = {17, 6, 58, 44, 0};
@@ -188,7 +188,7 @@ static void test_cve_49_lengths_that_lie_over_ipv6(void **state)
 }
 
 /* CVE-2019-14378, CVE-2020-1983: fragments of one packet in any order, overlapping, too long. */
-static void test_cve_49_fragments(void **state)
+static void test_fragments(void **state)
 {
 	struct fixture *f = *state;
 	uint32_t x = 99;
@@ -210,7 +210,7 @@ static void test_cve_49_fragments(void **state)
 }
 
 /* The largest packets, as segmentation may leave them to us. */
-static void test_cve_49_longest(void **state)
+static void test_longest(void **state)
 {
 	struct fixture *f = *state;
 
@@ -254,12 +254,9 @@ static void test_random_frames(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_cve_49_short_arp_and_ncsi),
-	    TEST(test_cve_49_short_udp_services),
-	    TEST(test_cve_49_lengths_that_lie),
-	    TEST(test_cve_49_lengths_that_lie_over_ipv6),
-	    TEST(test_cve_49_fragments),
-	    TEST(test_cve_49_longest),
+	    TEST(test_short_arp_and_ncsi), TEST(test_short_udp_services),
+	    TEST(test_lengths_that_lie),   TEST(test_lengths_that_lie_over_ipv6),
+	    TEST(test_fragments),          TEST(test_longest),
 	    TEST(test_random_frames),
 	};
 

@@ -84,7 +84,7 @@ static bool has_right_length(uint32_t type, unsigned n)
 }
 
 /* CVE-2011-1750: lengths that are no multiple of a sector. */
-static void row_21_any_length_of_any_request(void **state)
+static void takes_any_length_of_any_request(void **state)
 {
 	uint32_t length;
 
@@ -179,7 +179,7 @@ static void answers_what_is_outside_the_disk(void **state)
 }
 
 /* CVE-2016-5403: more requests than the queue has room for. */
-static void row_22_more_than_the_queue_holds(void **state)
+static void takes_no_more_than_the_queue_holds(void **state)
 {
 	struct fake_driver *d = &rig.driver[0];
 
@@ -204,7 +204,7 @@ static void row_22_more_than_the_queue_holds(void **state)
 }
 
 /* CVE-2016-6490, CVE-2016-7422: empty and endless buffers; CVE-2024-3446: those outside RAM. */
-static void row_23_30_bad_buffers(void **state)
+static void answers_bad_buffers_and_reaches_ram_only(void **state)
 {
 	static const struct fake_desc bad[] = {
 	    {.address = BLK_RIG_BUFFERS, .length = 0},
@@ -238,7 +238,7 @@ static void row_23_30_bad_buffers(void **state)
 }
 
 /* CVE-2024-8612: a length of more than was written, with what was there before. */
-static void row_32_lengths_count_bytes_that_were_written(void **state)
+static void returned_lengths_count_bytes_that_were_written(void **state)
 {
 	static const unsigned sizes[] = {0, 1, 20, 21, SECTOR, SECTOR + 1, 4096, 4608};
 	unsigned written, n;
@@ -266,7 +266,7 @@ static void row_32_lengths_count_bytes_that_were_written(void **state)
 }
 
 /* CVE-2016-2858: sizes that a guest chose, on the stack. */
-static void row_34_huge_requests(void **state)
+static void survives_huge_requests(void **state)
 {
 	struct fake_buffer b[FAKE_DRIVER_BUFFERS];
 	unsigned id;
@@ -288,7 +288,7 @@ static void row_34_huge_requests(void **state)
 }
 
 /* CVE-2026-45782, CVE-2021-3748: what completes after its device or queue was reset. */
-static void row_28_resets_with_requests_in_flight(void **state)
+static void resets_with_requests_in_flight(void **state)
 {
 	static const uint8_t data[SECTOR];
 	uint64_t seed = 28;
@@ -345,16 +345,16 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(row_21_any_length_of_any_request),
+	    TEST(takes_any_length_of_any_request),
 	    TEST(answers_what_has_data_both_ways),
 	    TEST(answers_what_has_half_a_header),
 	    TEST(breaks_on_what_has_no_status),
 	    TEST(answers_what_is_outside_the_disk),
-	    TEST(row_22_more_than_the_queue_holds),
-	    TEST(row_23_30_bad_buffers),
-	    TEST(row_32_lengths_count_bytes_that_were_written),
-	    TEST(row_34_huge_requests),
-	    TEST(row_28_resets_with_requests_in_flight),
+	    TEST(takes_no_more_than_the_queue_holds),
+	    TEST(answers_bad_buffers_and_reaches_ram_only),
+	    TEST(returned_lengths_count_bytes_that_were_written),
+	    TEST(survives_huge_requests),
+	    TEST(resets_with_requests_in_flight),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -413,14 +413,49 @@ static void test_machine_reset(void **state)
 	virtio_rig_fini(&r);
 }
 
+static void *run_loop(void *loop)
+{
+	loop_run(loop);
+	return NULL;
+}
+
+/* Storage that does not answer: the machine's reset gives up, and says so. */
+static void test_machine_reset_is_bounded(void **state)
+{
+	struct virtio_rig r;
+	pthread_t thread;
+
+	(void)state;
+	virtio_rig_init(&r);
+	start(&r);
+	r.fake.slow = true;
+	r.v->reset_limit_ns = NS_PER_MS;
+	pthread_create(&thread, NULL, run_loop, r.loop);
+	device_reset(&r.v->base);
+	assert_true(r.v->base.stuck);
+	assert_int_not_equal(virtio_rig_status(&r), 0);
+	loop_stop(r.loop);
+	pthread_join(thread, NULL);
+	assert_int_equal(r.fake.stops, 1);
+	fake_virtio_answer(&r.fake);
+	assert_int_equal(virtio_rig_status(&r), 0);
+	virtio_rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_features),      cmocka_unit_test(test_legacy_features),
-	    cmocka_unit_test(test_kicks),         cmocka_unit_test(test_reset),
-	    cmocka_unit_test(test_reset_at_once), cmocka_unit_test(test_queue_reset),
-	    cmocka_unit_test(test_broken),        cmocka_unit_test(test_config),
-	    cmocka_unit_test(test_any_order),     cmocka_unit_test(test_machine_reset),
+	    cmocka_unit_test(test_features),
+	    cmocka_unit_test(test_legacy_features),
+	    cmocka_unit_test(test_kicks),
+	    cmocka_unit_test(test_reset),
+	    cmocka_unit_test(test_reset_at_once),
+	    cmocka_unit_test(test_queue_reset),
+	    cmocka_unit_test(test_broken),
+	    cmocka_unit_test(test_config),
+	    cmocka_unit_test(test_any_order),
+	    cmocka_unit_test(test_machine_reset),
+	    cmocka_unit_test(test_machine_reset_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
