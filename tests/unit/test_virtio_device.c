@@ -2,6 +2,7 @@
 /* A virtio device's life, step by step. */
 #include "virtio_rig.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -431,6 +432,8 @@ static void test_machine_reset_is_bounded(void **state)
 	r.fake.slow = true;
 	r.v->reset_limit_ns = NS_PER_MS;
 	pthread_create(&thread, NULL, run_loop, r.loop);
+	while (loop_is_here(r.loop))
+		sched_yield();
 	device_reset(&r.v->base);
 	assert_true(r.v->base.stuck);
 	assert_int_not_equal(virtio_rig_status(&r), 0);
