@@ -439,6 +439,7 @@ static void test_machine_reset_is_bounded(void **state)
 	assert_int_not_equal(virtio_rig_status(&r), 0);
 	loop_stop(r.loop);
 	pthread_join(thread, NULL);
+	virtio_rig_settle(&r);
 	assert_int_equal(r.fake.stops, 1);
 	fake_virtio_answer(&r.fake);
 	assert_int_equal(virtio_rig_status(&r), 0);
