@@ -13,7 +13,7 @@ import random
 import subprocess
 import time
 
-from harness import Failure, Settings, case, table, wait_until
+from harness import Failure, Settings, Skip, case, table, wait_until
 
 SECTORS, REGIONS, LONGEST, LONGEST_ZEROES = 8192, 16, 16, 64
 REGION = SECTORS // REGIONS
@@ -31,6 +31,7 @@ SETUPS = [(f'{name} {cache} {aio}', name, options, cache, aio) for name, options
     ('raw', None, 'none', 'libaio'),
     ('qcow2', 'cluster_size=64k', 'directsync', 'libaio'),
     ('qcow2', 'compat=0.10', 'unsafe', 'threads'),
+    ('raw on a loop device', None, 'none', 'io_uring'),
     ('qcow2 over a base', 'cluster_size=16k', 'writeback', 'io_uring'),
     ('qcow2 with a snapshot', 'cluster_size=4k,lazy_refcounts=on', 'none', 'io_uring'),
 )]
@@ -68,13 +69,30 @@ class Disk:
         self.room, self.name, self.options, self.seed = room, name, options, seed
         self.next, self.told, self.flushes, self.cycles = 1, 0, 0, 0
         self.held = [0] * SECTORS
+        self.raw, self.device = name.startswith('raw'), None
         self.make()
+
+    def attach(self):
+        self.detach()
+        done = subprocess.run(['losetup', '--find', '--show', 'disk'], cwd=self.room.folder,
+                              text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if done.returncode:
+            raise Skip('no loop device can be had')
+        self.device = done.stdout.strip()
+        shell(self.room, f'mv disk file; ln -s {self.device} disk')
+
+    def detach(self):
+        if self.device:
+            subprocess.run(['losetup', '-d', self.device], check=False)
+        self.device = None
 
     def make(self):
         room, size = self.room, SIZE
         self.held = [0] * SECTORS
-        if self.name == 'raw':
+        if self.raw:
             shell(room, f'rm -f disk; truncate -s {size} disk')
+            if 'loop' in self.name:
+                self.attach()
             return
         base = '-b base -F raw' if 'base' in self.name else ''
         shell(room, f'rm -f disk; truncate -s {size} base; '
@@ -85,12 +103,12 @@ class Disk:
 
     def options_of_run(self, cache, aio):
         backing = ',backing=base' if 'base' in self.name else ''
-        kind = 'raw' if self.name == 'raw' else 'qcow2'
+        kind = 'raw' if self.raw else 'qcow2'
         return ['-n', 'none', '-d', f'disk,format={kind},cache={cache},aio={aio}{backing}']
 
     def content(self):
         """By qemu-img, which is not let in before the host has taken all back from the dead."""
-        kind = 'raw' if self.name == 'raw' else 'qcow2'
+        kind = 'raw' if self.raw else 'qcow2'
         wait_until(lambda: subprocess.call(
             ['qemu-img', 'convert', '-f', kind, '-O', 'raw', 'disk', 'content'],
             cwd=self.room.folder, stderr=subprocess.DEVNULL) == 0, 'qemu-img reads the image')
@@ -170,22 +188,27 @@ def kill_once(room, disk, cache, aio, rng):
     room.runs.remove(run)
 
 
-@table('disk: killed in the midst of writing', SETUPS)
-def killed(room, name, options, cache, aio):
-    rng = random.Random(name + cache + aio)
-    disk = None
+def kill_often(room, disk, cache, aio, rng):
     for cycle in range(CYCLES):
-        if cycle % RENEW == 0:
-            told, flushes = (disk.told, disk.flushes) if disk else (0, 0)
-            disk = Disk(room, name, options, rng.getrandbits(31))
-            disk.told, disk.flushes = told, flushes
+        if cycle % RENEW == 0 and cycle:
+            disk.make()
         kill_once(room, disk, cache, aio, rng)
-        if name != 'raw' and (cycle % 4 == 3 or cycle == CYCLES - 1):
+        if not disk.raw and (cycle % 4 == 3 or cycle == CYCLES - 1):
             shell(room, 'qemu-img check -q disk; test $? = 0 -o $? = 3')
-    print(f'# {name} {cache} {aio}: {CYCLES} kills, {disk.told} writes and {disk.flushes} '
+    print(f'# {disk.name} {cache} {aio}: {CYCLES} kills, {disk.told} writes and {disk.flushes} '
           'flushes were told')
     if CYCLES >= 3 and not disk.told:
         raise Failure('nothing was written')
+
+
+@table('disk: killed in the midst of writing', SETUPS)
+def killed(room, name, options, cache, aio):
+    rng = random.Random(name + cache + aio)
+    disk = Disk(room, name, options, rng.getrandbits(31))
+    try:
+        kill_often(room, disk, cache, aio, rng)
+    finally:
+        disk.detach()
 
 
 @case('disk: storage that hangs does not keep a run from ending')

@@ -151,6 +151,51 @@ static void engines_tell_errors_alike(void **state)
 	}
 }
 
+/* More at once than an engine was made for: what does not fit waits. */
+static void engines_take_more_than_they_hold(void **state)
+{
+	static const enum block_aio engines[] = {BLOCK_AIO_IO_URING, BLOCK_AIO_LIBAIO,
+						 BLOCK_AIO_THREADS};
+	static struct iovec iov[512];
+	static struct io io[512];
+	struct block_rig *rig = *state;
+	struct refusal why = {0};
+	struct engine *e;
+
+	rig_make_file(rig, "disk", MIB, 0x7700);
+	for (unsigned i = 0; i < COUNT(engines); i++) {
+		int fd = open(rig_path(rig, "disk"), O_RDWR | O_DIRECT | O_CLOEXEC);
+
+		if (engine_open(engines[i], true, 4, rig->loop, &e, &why))
+			fail_msg("%s", why.text);
+		memset(buffer, 0, MIB);
+		for (unsigned j = 0; j < COUNT(io); j++) {
+			iov[j] = (struct iovec){buffer + j * 2048, 2048};
+			io[j] = (struct io){.kind = IO_READ,
+					    .fd = fd,
+					    .direct = true,
+					    .offset = j * 2048ull,
+					    .length = 2048,
+					    .iov = &iov[j],
+					    .iov_count = 1,
+					    .done = on_done};
+			engine_submit(e, &io[j]);
+		}
+		for (unsigned j = 0; j < COUNT(io); j++) {
+			uint64_t number;
+
+			while (io[j].done)
+				loop_step(rig->loop);
+			assert_int_equal(io[j].result, 2048);
+			memcpy(&number, iov[j].iov_base, sizeof(number));
+			assert_int_equal(number, 0x7700 + j * 4);
+		}
+		engine_forget(e, fd);
+		engine_destroy(e);
+		close(fd);
+	}
+}
+
 /* --- a full file system --- */
 
 /* A small tmpfs at the folder "small", for this process only. False: not allowed here. */
@@ -360,7 +405,9 @@ static void lets_one_writer_in_of_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(engines_tell_errors_alike), TEST(uses_block_devices),
+	    TEST(engines_tell_errors_alike),
+	    TEST(engines_take_more_than_they_hold),
+	    TEST(uses_block_devices),
 	    TEST(lets_one_writer_in_of_many),
 	    TEST(waits_for_room_on_every_engine), /* last: it leaves this mount namespace */
 	};

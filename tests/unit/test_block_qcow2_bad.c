@@ -172,6 +172,86 @@ static void refuses_headers_that_lie(void **state)
 	}
 }
 
+/* Every size of clusters and refcounts, and every feature, that there could be. */
+static void refuses_every_other_size_and_feature(void **state)
+{
+	struct block_rig *rig = *state;
+	struct refusal why;
+
+	renew(rig);
+	for (unsigned bits = 0; bits < 64; bits++) {
+		patch(rig, 20, bits, 4);
+		if (try_open(rig, true, &why) == 0) {
+			assert_in_range(bits, 9, 21);
+			rig_close(rig);
+		}
+		patch(rig, 20, 16, 4);
+		patch(rig, 96, bits, 4);
+		if (try_open(rig, true, &why) == 0) {
+			assert_true(bits <= 6);
+			rig_close(rig);
+		}
+		patch(rig, 96, 4, 4);
+		patch(rig, 72, 1ull << bits, 8);
+		/* Dirty and corrupt may be read; extended L2 alone contradicts what is there. */
+		if (try_open(rig, true, &why) == 0) {
+			assert_true(bits < 2 || bits == 4);
+			rig_close(rig);
+		}
+		patch(rig, 72, 0, 8);
+		/* Compatible and autoclear ones are nobody's business, for reading. */
+		patch(rig, 80, 1ull << bits, 8);
+		patch(rig, 88, 1ull << bits, 8);
+		assert_int_equal(try_open(rig, true, &why), 0);
+		rig_close(rig);
+		assert_int_equal(field_of(rig, 88, 8), 1ull << bits);
+		patch(rig, 80, 0, 8);
+		patch(rig, 88, 0, 8);
+	}
+	for (unsigned version = 0; version < 256; version++) {
+		patch(rig, 4, version, 4);
+		assert_int_equal(try_open(rig, true, &why), version == 2 || version == 3 ? 0 : -1);
+		rig_close(rig);
+	}
+}
+
+/* CVE-2014-0146: a snapshot table that lies is refused, or does no harm. */
+static void survives_snapshots_that_lie(void **state)
+{
+	static const struct {
+		unsigned at, bytes;
+	} fields[] = {{0, 8}, {8, 4}, {12, 2}, {14, 2}, {36, 4}};
+	static const uint64_t values[] = {0,        1,          0xffff,     0x10000,   0x7fffffff,
+					  1u << 31, UINT32_MAX, 1ull << 63, UINT64_MAX};
+	struct block_rig *rig = *state;
+	struct refusal why;
+	uint64_t table;
+
+	assert_int_equal(rig_shell(rig, "cp fine disk && qemu-img snapshot -c one disk &&"
+					"cp disk shot"),
+			 0);
+	table = field_of(rig, 64, 8);
+	for (unsigned f = 0; f < COUNT(fields); f++) {
+		for (unsigned i = 0; i < COUNT(values); i++) {
+			assert_int_equal(rig_shell(rig, "cp shot disk"), 0);
+			patch(rig, table + fields[f].at, values[i], fields[f].bytes);
+			if (try_open(rig, false, &why)) {
+				assert_int_equal(why.status, STATUS_DATA);
+				continue;
+			}
+			rig_do(rig, BLOCK_READ, 0, 0, buffer, 2 * MIB);
+			rig_do(rig, BLOCK_WRITE, 0, 64 * KIB, buffer, 512 * KIB);
+			rig_close(rig);
+		}
+	}
+	/* A table that lies in the header, or in the file's last bytes. */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(rig_shell(rig, "cp shot disk"), 0);
+		patch(rig, 64, i ? 1ull << 40 : 0, 8);
+		assert_int_equal(try_open(rig, false, &why), -1);
+	}
+}
+
 static void refuses_backing_names_that_lie(void **state)
 {
 	struct block_rig *rig = *state;
@@ -372,10 +452,16 @@ static void stays_sound_whatever_fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(refuses_headers_that_lie),    TEST(refuses_backing_names_that_lie),
-	    TEST(survives_every_field),        TEST(stops_at_tables_that_lie),
-	    TEST(stops_at_refcounts_that_lie), TEST(survives_a_file_that_is_cut),
-	    TEST(opens_what_is_named),         TEST(stays_sound_whatever_fails),
+	    TEST(refuses_headers_that_lie),
+	    TEST(refuses_backing_names_that_lie),
+	    TEST(refuses_every_other_size_and_feature),
+	    TEST(survives_snapshots_that_lie),
+	    TEST(survives_every_field),
+	    TEST(stops_at_tables_that_lie),
+	    TEST(stops_at_refcounts_that_lie),
+	    TEST(survives_a_file_that_is_cut),
+	    TEST(opens_what_is_named),
+	    TEST(stays_sound_whatever_fails),
 	};
 
 	/* NOLINTNEXTLINE(cert-env33-c) */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -341,6 +342,66 @@ static void resets_with_requests_in_flight(void **state)
 	}
 }
 
+struct flipper {
+	pthread_t thread;
+	atomic_bool stop;
+};
+
+/* What the driver says of slot 0, well and badly by turns, while the device reads it. */
+static void *flip(void *arg)
+{
+	static const struct blk_header good = {BLK_OUT, 0, 3}, far = {BLK_OUT, 0, 1ull << 55},
+				       other = {BLK_DISCARD, 0, 3};
+	struct flipper *f = arg;
+	uint8_t *slot = blk_rig_out(&rig, 0);
+
+	while (!atomic_load(&f->stop)) {
+		memcpy(slot, &good, sizeof(good));
+		memcpy(slot, &far, sizeof(far));
+		memcpy(slot, &other, sizeof(other));
+		/* Also read as a range: of one sector, and of all there are. */
+		memcpy(slot + HEADER, &(struct blk_range){3, 1, 0}, sizeof(struct blk_range));
+		memcpy(slot + HEADER, &(struct blk_range){3, UINT32_MAX, 0},
+		       sizeof(struct blk_range));
+	}
+	return NULL;
+}
+
+/* CVE-2015-8550, CVE-2025-58151: what is checked must be what is used. */
+static void checks_what_it_uses_while_the_driver_changes_it(void **state)
+{
+	static uint8_t content[BLK_RIG_DISK];
+	struct flipper f = {.stop = false};
+	unsigned done = 0;
+	uint32_t length;
+
+	(void)state;
+	open_disk(ALL);
+	put_header(BLK_OUT, 3);
+	pthread_create(&f.thread, NULL, flip, &f);
+	for (unsigned i = 0; i < 3000; i++) {
+		int status;
+
+		/* As long as a write of one sector, or as a range. */
+		assert_true(blk_rig_add(&rig, 0, 0,
+					HEADER + (i % 2 ? SECTOR : sizeof(struct blk_range)), 1));
+		status = answer(1, &length);
+		assert_true(status >= BLK_OK && status <= BLK_UNSUPP);
+		done += status == BLK_OK;
+	}
+	atomic_store(&f.stop, true);
+	pthread_join(f.thread, NULL);
+	assert_true(done > 0);
+	assert_int_equal(rig_do(&rig.disk, BLOCK_READ, 0, 0, content, sizeof(content)), 0);
+	for (unsigned i = 0; i < BLK_RIG_DISK / SECTOR; i++) {
+		uint64_t number;
+
+		memcpy(&number, content + (size_t)i * SECTOR, sizeof(number));
+		if (i != 3)
+			assert_int_equal(number, 1 + i);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
@@ -355,6 +416,7 @@ int main(void)
 	    TEST(returned_lengths_count_bytes_that_were_written),
 	    TEST(survives_huge_requests),
 	    TEST(resets_with_requests_in_flight),
+	    TEST(checks_what_it_uses_while_the_driver_changes_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
