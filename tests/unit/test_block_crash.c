@@ -36,12 +36,15 @@
 
 static const struct {
 	const char *options;
-	bool base, direct, compressed;
+	bool base, direct, compressed, raw;
 	unsigned snapshots;
 	bool at_end;  /* of what the refcount table covers */
 	bool through; /* every write is durable when done */
 } setups[] = {
     {.options = "compat=1.1"},
+    {.options = "raw", .raw = true},
+    {.options = "raw, through", .raw = true, .through = true},
+    {.options = "raw, direct", .raw = true, .direct = true},
     {.options = "compat=1.1", .base = true},
     {.options = "compat=1.1,cluster_size=4k", .base = true, .through = true},
     {.options = "compat=1.1,cluster_size=4k", .snapshots = 1, .through = true, .direct = true},
@@ -80,7 +83,7 @@ struct state {
 	uint64_t power_size, kill_size;
 	unsigned states;
 	const char *options;
-	bool base;
+	bool base, raw;
 	uint64_t leaks;
 	unsigned fua_from, fua_count; /* sectors that the step under way makes durable */
 };
@@ -137,11 +140,16 @@ static bool is_allowed(const struct sector *x, uint64_t value, bool power)
 	return value == x->durable;
 }
 
+static enum block_format format_of(const struct state *s)
+{
+	return s->raw ? BLOCK_FORMAT_RAW : BLOCK_FORMAT_QCOW2;
+}
+
 static void open_copy(struct state *s, bool read_only)
 {
 	struct block_params p = {.read_only = read_only, .backing_count = s->base};
 
-	p.image = (struct block_image){rig_path(&s->reader, "copy"), BLOCK_FORMAT_QCOW2, true};
+	p.image = (struct block_image){rig_path(&s->reader, "copy"), format_of(s), true};
 	p.backing[0] = (struct block_image){rig_path(&s->rig, "base"), BLOCK_FORMAT_RAW, true};
 	rig_open(&s->reader, &p);
 }
@@ -188,7 +196,9 @@ static void write_on(struct state *s)
 	image = malloc((size_t)size);
 	assert_int_equal(fread(image, 1, (size_t)size, f), size);
 	fclose(f);
-	qcow2_check_image(image, (size_t)size, &check);
+	check = (struct qcow2_check){0};
+	if (!s->raw)
+		qcow2_check_image(image, (size_t)size, &check);
 	free(image);
 	if (check.corruptions)
 		fail_msg("%s: written on after a crash: %s", s->options, check.what);
@@ -199,7 +209,9 @@ static void check_state(struct state *s, uint8_t *image, uint64_t size, bool pow
 	static uint8_t content[DISK];
 	struct qcow2_check check;
 
-	qcow2_check_image(image, size, &check);
+	check = (struct qcow2_check){0};
+	if (!s->raw)
+		qcow2_check_image(image, size, &check);
 	if (check.corruptions)
 		fail_msg("%s: %s: %s", s->options, power ? "power" : "kill", check.what);
 	s->leaks += check.leaks;
@@ -217,7 +229,7 @@ static void check_state(struct state *s, uint8_t *image, uint64_t size, bool pow
 				 (unsigned long long)x->durable, (unsigned long long)x->now,
 				 (unsigned long long)x->next);
 	}
-	if (++s->states % 25 == 0)
+	if (++s->states % 25 == 0 && !s->raw)
 		qemu_check(s);
 	if (s->states % 10 == 0)
 		write_on(s);
@@ -374,7 +386,7 @@ static void open_disk(struct state *s, unsigned n)
 {
 	struct block_params p = {.backing_count = setups[n].base};
 
-	p.image = (struct block_image){rig_path(&s->rig, "disk"), BLOCK_FORMAT_QCOW2, true};
+	p.image = (struct block_image){rig_path(&s->rig, "disk"), format_of(s), true};
 	p.backing[0] = (struct block_image){rig_path(&s->rig, "base"), BLOCK_FORMAT_RAW, true};
 	p.cache = setups[n].direct ? BLOCK_CACHE_NONE : BLOCK_CACHE_WRITEBACK;
 	if (setups[n].through)
@@ -385,6 +397,7 @@ static void open_disk(struct state *s, unsigned n)
 static void set_up(struct state *s, unsigned n, uint64_t seed)
 {
 	struct qcow2 *q;
+	struct file *f;
 
 	memset(s, 0, sizeof(*s));
 	rig_init(&s->rig);
@@ -392,6 +405,7 @@ static void set_up(struct state *s, unsigned n, uint64_t seed)
 	s->seed = s->stop_seed = seed;
 	s->options = setups[n].options;
 	s->base = setups[n].base;
+	s->raw = setups[n].raw;
 	if (s->base || setups[n].compressed) {
 		rig_make_file(&s->rig, "base", DISK, BASE);
 		rig_shell(&s->reader, "ln -s %s base", rig_path(&s->rig, "base"));
@@ -402,6 +416,8 @@ static void set_up(struct state *s, unsigned n, uint64_t seed)
 		assert_int_equal(
 		    rig_shell(&s->rig, "qemu-img convert -c -O qcow2 -o %s base disk", s->options),
 		    0);
+	else if (s->raw)
+		rig_shell(&s->rig, "truncate -s %llu disk", DISK);
 	else
 		assert_int_equal(rig_shell(&s->rig, "qemu-img create -f qcow2 -o %s %s disk %llu",
 					   s->options, s->base ? "-b base -F raw" : "", DISK),
@@ -418,10 +434,11 @@ static void set_up(struct state *s, unsigned n, uint64_t seed)
 		assert_int_equal(rig_shell(&s->rig, "qemu-img snapshot -c s%u disk", k), 0);
 	}
 	open_disk(s, n);
-	q = s->rig.block->state;
+	q = s->raw ? NULL : s->rig.block->state;
 	if (setups[n].at_end)
 		q->search = q->reftable_count * q->refblock_entries - 60;
-	fake_engine_log(&s->rig.fake, q->file->fd);
+	f = q ? q->file : s->rig.block->state;
+	fake_engine_log(&s->rig.fake, f->fd);
 	s->rig.fake.shuffle = seed;
 	s->rig.fake.after_io = maybe_stop;
 	s->rig.fake.after_io_arg = s;
@@ -429,7 +446,7 @@ static void set_up(struct state *s, unsigned n, uint64_t seed)
 
 static uint64_t reftable(const struct state *s)
 {
-	return ((struct qcow2 *)s->rig.block->state)->header.reftable_offset;
+	return s->raw ? 0 : ((struct qcow2 *)s->rig.block->state)->header.reftable_offset;
 }
 
 static void survive(unsigned n, uint64_t seed, unsigned states, unsigned *growths)
