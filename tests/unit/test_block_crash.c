@@ -394,11 +394,23 @@ static void open_disk(struct state *s, unsigned n)
 	rig_open(&s->rig, &p);
 }
 
+/* Its writes are remembered from now on. */
+static void log_file(struct state *s, bool at_end)
+{
+	const struct file *f = s->rig.block->state;
+	struct qcow2 *q;
+
+	if (!s->raw) {
+		q = s->rig.block->state;
+		f = q->file;
+		if (at_end)
+			q->search = q->reftable_count * q->refblock_entries - 60;
+	}
+	fake_engine_log(&s->rig.fake, f->fd);
+}
+
 static void set_up(struct state *s, unsigned n, uint64_t seed)
 {
-	struct qcow2 *q;
-	struct file *f;
-
 	memset(s, 0, sizeof(*s));
 	rig_init(&s->rig);
 	rig_init(&s->reader);
@@ -434,11 +446,7 @@ static void set_up(struct state *s, unsigned n, uint64_t seed)
 		assert_int_equal(rig_shell(&s->rig, "qemu-img snapshot -c s%u disk", k), 0);
 	}
 	open_disk(s, n);
-	q = s->raw ? NULL : s->rig.block->state;
-	if (setups[n].at_end)
-		q->search = q->reftable_count * q->refblock_entries - 60;
-	f = q ? q->file : s->rig.block->state;
-	fake_engine_log(&s->rig.fake, f->fd);
+	log_file(s, setups[n].at_end);
 	s->rig.fake.shuffle = seed;
 	s->rig.fake.after_io = maybe_stop;
 	s->rig.fake.after_io_arg = s;
