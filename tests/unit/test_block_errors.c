@@ -8,7 +8,8 @@
  * and once the host works again, so does the disk. After a flush that failed no flush succeeds any
  * more, and nothing that has to be durable.
  *
- * LODGE_ERROR_CASES=all: every row in every mode, instead of the errors of rows in turn.
+ * LODGE_ERROR_CASES=all: every row in every mode on every format; else most rows have their
+ * mode in turn, and plain qcow2 is left out.
  */
 #include "block/qcow2.h"
 #include "block_rig.h"
@@ -48,7 +49,8 @@ static const struct format {
     {"qcow2 over a base, with a snapshot",
      "qemu-img create -f qcow2 -o cluster_size=4k -b old -F raw template && "
      "qemu-io -f qcow2 -c 'write -q -s old 0 64k' template && "
-     "qemu-img snapshot -c one template",
+     "qemu-img snapshot -c one template && "
+     "qemu-io -f qcow2 -c 'write -q -s old 0 16k' template", /* these need no copy */
      true, true},
 };
 
@@ -156,6 +158,7 @@ static size_t load(struct matrix *m, const char *name, uint8_t *to)
 static void open_disk(struct matrix *m, bool read_only)
 {
 	struct block_params p = {.cache = m->mode->cache,
+				 .depth = 4,
 				 .read_only = read_only,
 				 .backing_count = m->format->base,
 				 .on_enospc = m->row->pause ? BLOCK_PAUSE : BLOCK_REPORT};
@@ -244,7 +247,7 @@ static void check_image(struct matrix *m)
 	qcow2_check_image(m->data + DISK, n, &check);
 	if (check.corruptions)
 		fail_case(m, "the image is corrupt: %s", check.what);
-	if (m->cases % 100 == 0 &&
+	if (m->cases % 200 == 0 &&
 	    rig_shell(&m->rig, "qemu-img check -q disk; test $? = 0 -o $? = 3"))
 		fail_case(m, "qemu-img check finds it corrupt");
 }
@@ -342,6 +345,8 @@ static void hears_of_each_error(void **state)
 	memset(m.data, 0xda, DISK);
 	for (unsigned f = 0; f < COUNT(formats); f++) {
 		m.format = &formats[f];
+		if (f == 1 && !all)
+			continue;
 		if (rig_shell(&m.rig, "rm -f template && %s", m.format->make)) {
 			rig_shell(&m.rig, "cat log >&2");
 			fail_msg("%s cannot be made", m.format->name);
@@ -356,7 +361,7 @@ static void hears_of_each_error(void **state)
 			m.op = &ops[i / COUNT(modes) / COUNT(rows)];
 			if (i % COUNT(modes) == 0)
 				turn++;
-			if (all || m.row == rows || turn % COUNT(modes) == i % COUNT(modes))
+			if (all || turn % COUNT(modes) == i % COUNT(modes) || m.row == rows)
 				run_row(&m);
 		}
 	}
