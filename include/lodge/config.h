@@ -21,10 +21,12 @@
 #define CONFIG_MEMORY_MIN (1ull << 20)
 #define CONFIG_MEMORY_MAX                                                                          \
 	((1ull << 40) - (1ull << 30)) /* guest address space: 1 TiB with the hole */
-#define CONFIG_SERIAL_MAX  2u
-#define CONFIG_INITRDS_MAX 64u
-#define CONFIG_UNTIL_MAX   1024u /* bytes of --until TEXT */
-#define CONFIG_CPU_MAX     1024u /* bytes of --cpu */
+#define CONFIG_SERIAL_MAX    2u
+#define CONFIG_PORTS_MAX     16u /* of the virtio console: consoles and named ports together */
+#define CONFIG_PORT_NAME_MAX 63u
+#define CONFIG_INITRDS_MAX   64u
+#define CONFIG_UNTIL_MAX     1024u /* bytes of --until TEXT */
+#define CONFIG_CPU_MAX       1024u /* bytes of --cpu */
 
 enum tpr_patch { TPR_PATCH_AUTO, TPR_PATCH_ON, TPR_PATCH_OFF };
 
@@ -36,6 +38,13 @@ struct config_serial {
 	enum serial_kind kind;
 	const char *path; /* file, unix */
 	const char *spec; /* as the option has it: "file:com1.log" */
+};
+
+/* A named port of the virtio console. */
+struct config_port {
+	char name[CONFIG_PORT_NAME_MAX + 1];
+	struct config_serial stream;
+	const char *spec; /* as the option has it: "agent=unix:/tmp/agent" */
 };
 
 enum guest_event {
@@ -78,6 +87,10 @@ struct config {
 	struct config_net net[CONFIG_NETS_MAX];
 	unsigned net_count;
 	struct config_serial serial[CONFIG_SERIAL_MAX];
+	struct config_serial console[CONFIG_PORTS_MAX]; /* hvc0 and so on */
+	unsigned console_count;
+	struct config_port port[CONFIG_PORTS_MAX];
+	unsigned port_count;
 	uint64_t timeout_ns; /* 0: none */
 	enum until_kind until;
 	const char *until_text;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The console as the machine sees it: opens what stands behind the serial ports, watches what the
+ * The console as the machine sees it: opens what stands behind its ports, watches what the
  * guest says there, and looks after the user's terminal.
  *
  * chr.h is the side of the port. Unless said otherwise, everything here is called on the main
@@ -16,15 +16,15 @@
 #include <stdbool.h>
 
 /*
- * Opens what cfg names for port `index` (0 is COM1). A file is created but not cut short, a socket
- * listens, a pty exists; the terminal is touched and anything is said only once the loop runs.
- * SERIAL_NONE gives *out NULL. 0, or -1 with *why: 64, 71, 73, 77.
+ * Opens what cfg names. name ("serial0") is what messages call it, copied. A file is created but
+ * not cut short, a socket listens, a pty exists; the terminal is touched and anything is said only
+ * once the loop runs. SERIAL_NONE gives *out NULL. 0, or -1 with *why: 64, 71, 73, 77.
  */
-int chr_open(const struct config_serial *cfg, unsigned index, struct loop *loop, struct chr **out,
+int chr_open(const struct config_serial *cfg, const char *name, struct loop *loop, struct chr **out,
 	     struct refusal *why);
 
 /* As chr_open() would refuse, leaving nothing behind: for --dry-run. */
-int chr_check(const struct config_serial *cfg, unsigned index, struct refusal *why);
+int chr_check(const struct config_serial *cfg, const char *name, struct refusal *why);
 
 /*
  * Hands over what the reader can still take within a second, gives the terminal back, removes the
@@ -74,6 +74,7 @@ struct observer_params {
 	const char
 	    *until_text;      /* matched anywhere, with and without escape sequences; NULL: none */
 	const char *log_path; /* made afresh: lines with times since start_ns; NULL: none */
+	const char *log_name; /* what messages call it; outlives the observer */
 	uint64_t start_ns;    /* on the loop's clock */
 };
 

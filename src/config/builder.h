@@ -27,7 +27,7 @@ typedef int option_set_fn(struct config_builder *b, const struct option_spec *o,
 			  struct refusal *why);
 option_set_fn set_cpus, set_memory, set_machine, set_cpu, set_hyperv, set_tpr_patch;
 option_set_fn set_kernel, set_initrd, set_append;
-option_set_fn set_disk, set_net, set_serial, set_display, set_control;
+option_set_fn set_disk, set_net, set_serial, set_console, set_port, set_display, set_control;
 option_set_fn set_timeout, set_until, set_on, set_exit_port;
 option_set_fn set_report, set_dry_run, set_verbose, set_help, set_later;
 
@@ -35,7 +35,7 @@ option_set_fn set_report, set_dry_run, set_verbose, set_help, set_later;
 typedef void option_get_fn(const struct config *c, struct option_values *out);
 option_get_fn get_cpus, get_memory, get_machine, get_cpu, get_hyperv, get_tpr_patch;
 option_get_fn get_kernel, get_initrd, get_append;
-option_get_fn get_none, get_disk, get_net, get_serial;
+option_get_fn get_none, get_disk, get_net, get_serial, get_console, get_port;
 option_get_fn get_timeout, get_until, get_on, get_exit_port;
 option_get_fn get_report;
 

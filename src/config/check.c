@@ -23,16 +23,52 @@ static int check_kernel(const struct config *c, struct refusal *why)
 	return 0;
 }
 
-static int check_serial(const struct config *c, struct refusal *why)
-{
-	const struct config_serial *a = &c->serial[0], *b = &c->serial[1];
+/* What a guest talks to, by any option. */
+struct stream {
+	const char *option;
+	const struct config_serial *s;
+};
 
-	if (a->kind == SERIAL_STDIO && b->kind == SERIAL_STDIO)
-		return refuse(why, STATUS_USAGE, NULL, NULL,
-			      "--serial: 'stdio' twice; COM1 and COM2 cannot share the terminal");
-	if (a->path && b->path && strcmp(a->path, b->path) == 0)
-		return refuse(why, STATUS_USAGE, NULL, NULL,
-			      "--serial: '%.60s' twice; COM1 and COM2 need a path each", b->path);
+static unsigned list_streams(const struct config *c, struct stream *out)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++)
+		out[n++] = (struct stream){"--serial", &c->serial[i]};
+	for (unsigned i = 0; i < c->console_count; i++)
+		out[n++] = (struct stream){"--console", &c->console[i]};
+	for (unsigned i = 0; i < c->port_count; i++)
+		out[n++] = (struct stream){"--port", &c->port[i].stream};
+	return n;
+}
+
+static int refuse_shared(const struct stream *a, const struct stream *b, struct refusal *why)
+{
+	const char *wanted =
+	    a->s->path ? "give each a path of its own" : "only one can have the terminal";
+	const char *what = a->s->path ? a->s->path : a->s->spec;
+
+	if (strcmp(a->option, b->option) == 0)
+		return refuse(why, STATUS_USAGE, NULL, NULL, "%s: '%.60s' twice; %s", a->option,
+			      what, wanted);
+	return refuse(why, STATUS_USAGE, NULL, NULL, "%s and %s: '%.60s' twice; %s", a->option,
+		      b->option, what, wanted);
+}
+
+static int check_streams(const struct config *c, struct refusal *why)
+{
+	struct stream list[CONFIG_SERIAL_MAX + CONFIG_PORTS_MAX];
+	unsigned n = list_streams(c, list);
+
+	for (unsigned i = 0; i < n; i++) {
+		for (unsigned k = i + 1; k < n; k++) {
+			const struct config_serial *a = list[i].s, *b = list[k].s;
+
+			if ((a->kind == SERIAL_STDIO && b->kind == SERIAL_STDIO) ||
+			    (a->path && b->path && strcmp(a->path, b->path) == 0))
+				return refuse_shared(&list[i], &list[k], why);
+		}
+	}
 	return 0;
 }
 
@@ -72,7 +108,7 @@ static int check_exit_port(const struct config *c, struct refusal *why)
 
 int config_check(const struct config *c, struct refusal *why)
 {
-	if (check_kernel(c, why) < 0 || check_serial(c, why) < 0 || check_until(c, why) < 0 ||
+	if (check_kernel(c, why) < 0 || check_streams(c, why) < 0 || check_until(c, why) < 0 ||
 	    check_exit_port(c, why) < 0)
 		return -1;
 	return 0;

@@ -99,6 +99,18 @@ void get_serial(const struct config *c, struct option_values *out)
 	}
 }
 
+void get_console(const struct config *c, struct option_values *out)
+{
+	for (unsigned i = 0; i < c->console_count; i++)
+		give(out, c->console[i].spec);
+}
+
+void get_port(const struct config *c, struct option_values *out)
+{
+	for (unsigned i = 0; i < c->port_count; i++)
+		give(out, c->port[i].spec);
+}
+
 void get_timeout(const struct config *c, struct option_values *out)
 {
 	if (!c->timeout_ns)

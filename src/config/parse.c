@@ -124,11 +124,50 @@ static int parse_word(struct config_builder *b, const char *arg, const char *nex
 	return parse_short(b, arg + 1, next, used, why);
 }
 
+static bool console_has_terminal(const struct config *c)
+{
+	for (unsigned i = 0; i < c->console_count; i++) {
+		if (c->console[i].kind == SERIAL_STDIO)
+			return true;
+	}
+	return false;
+}
+
 /*
  * What a Linux with a disk needs to be told and would be told by most: its console and its root.
- * Whoever has the root elsewhere, as in a partition, gives --append.
+ * Whoever has the root elsewhere, as in a partition, gives --append. The last of two consoles is
+ * the one that programs get, so it is the one on the terminal; a serial port that leads nowhere
+ * would only cost time.
  */
-#define APPEND_WITH_DISK "console=ttyS0 root=/dev/vda rw"
+static const char *default_append(const struct config *c)
+{
+	static const char *const texts[][2] = {
+	    {"", "console=ttyS0 root=/dev/vda rw"},
+	    {"console=hvc0", "console=hvc0 root=/dev/vda rw"},
+	    {"console=ttyS0 console=hvc0", "console=ttyS0 console=hvc0 root=/dev/vda rw"},
+	    {"console=hvc0 console=ttyS0", "console=hvc0 console=ttyS0 root=/dev/vda rw"},
+	};
+	unsigned consoles;
+
+	if (!c->console_count)
+		consoles = 0;
+	else if (c->serial[0].kind == SERIAL_NULL)
+		consoles = 1;
+	else
+		consoles = c->serial[0].kind == SERIAL_STDIO ? 3 : 2;
+	return texts[consoles][c->disk_count != 0];
+}
+
+/* What follows from the options that were given for those that were not. */
+static void set_dependent_defaults(struct config_builder *b)
+{
+	struct config *c = b->c;
+
+	if (!b->serial_count && console_has_terminal(c))
+		c->serial[0] = (struct config_serial){.kind = SERIAL_NULL, .spec = "null"};
+	if (c->kernel && !b->append_given)
+		c->append = default_append(c);
+}
 
 static void set_defaults(struct config *c)
 {
@@ -171,7 +210,6 @@ int config_parse(int argc, const char *const argv[], struct config *c, struct re
 			return -1;
 		i += used;
 	}
-	if (c->kernel && c->disk_count && !b.append_given)
-		c->append = APPEND_WITH_DISK;
+	set_dependent_defaults(&b);
 	return 0;
 }

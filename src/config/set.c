@@ -249,32 +249,109 @@ static const struct {
     {"file:", SERIAL_FILE},  {"unix:", SERIAL_UNIX},
 };
 
-int set_serial(struct config_builder *b, const struct option_spec *o, const char *value,
-	       struct refusal *why)
+/* value: of the option, for the refusal; text: the part of it that names the stream. */
+static int parse_stream(const struct option_spec *o, const char *value, const char *text,
+			struct config_serial *s, struct refusal *why)
 {
-	struct config_serial s = {.spec = value};
 	size_t i, n;
 
+	*s = (struct config_serial){.spec = text};
 	for (i = 0; i < sizeof(serial_kinds) / sizeof(serial_kinds[0]); i++) {
 		n = strlen(serial_kinds[i].text);
-		if (serial_kinds[i].text[n - 1] == ':' ? !strncmp(value, serial_kinds[i].text, n)
-						       : !strcmp(value, serial_kinds[i].text)) {
-			s.kind = serial_kinds[i].kind;
+		if (serial_kinds[i].text[n - 1] == ':' ? !strncmp(text, serial_kinds[i].text, n)
+						       : !strcmp(text, serial_kinds[i].text)) {
+			s->kind = serial_kinds[i].kind;
 			break;
 		}
 	}
-	if (s.kind == SERIAL_FILE || s.kind == SERIAL_UNIX) {
-		s.path = strchr(value, ':') + 1;
-		if (!*s.path)
+	if (s->kind == SERIAL_FILE || s->kind == SERIAL_UNIX) {
+		s->path = strchr(text, ':') + 1;
+		if (!*s->path)
 			return refuse_value(o, value, "the path is empty", why);
 	}
-	if (s.kind == SERIAL_UNIX && strlen(s.path) > UNIX_PATH_MAX)
+	if (s->kind == SERIAL_UNIX && strlen(s->path) > UNIX_PATH_MAX)
 		return refuse_value(o, value, "the path of a socket has at most 107 bytes", why);
-	if (s.kind == SERIAL_NONE)
+	if (s->kind == SERIAL_NONE)
 		return refuse_value(o, value, "give stdio, null, file:PATH, unix:PATH or pty", why);
+	return 0;
+}
+
+int set_serial(struct config_builder *b, const struct option_spec *o, const char *value,
+	       struct refusal *why)
+{
+	struct config_serial s;
+
+	if (parse_stream(o, value, value, &s, why))
+		return -1;
 	if (b->serial_count == CONFIG_SERIAL_MAX)
 		return refuse_value(o, value, "at most 2 serial ports can be given", why);
 	b->c->serial[b->serial_count++] = s;
+	return 0;
+}
+
+static int check_ports(const struct config *c, const struct option_spec *o, const char *value,
+		       struct refusal *why)
+{
+	if (c->console_count + c->port_count < CONFIG_PORTS_MAX)
+		return 0;
+	return refuse_value(o, value, "at most 16 consoles and ports can be given", why);
+}
+
+int set_console(struct config_builder *b, const struct option_spec *o, const char *value,
+		struct refusal *why)
+{
+	struct config *c = b->c;
+
+	if (check_ports(c, o, value, why) ||
+	    parse_stream(o, value, value, &c->console[c->console_count], why))
+		return -1;
+	c->console_count++;
+	return 0;
+}
+
+/* What can be a file's name in the guest without being changed there. */
+static bool is_port_name(const char *s, size_t n)
+{
+	static const char marks[] = "._-:@+";
+	static const char letters[] =
+	    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	if (!n || n > CONFIG_PORT_NAME_MAX || strchr(marks, s[0]))
+		return false;
+	for (; n; n--, s++) {
+		if (!strchr(letters, *s) && !strchr(marks, *s))
+			return false;
+	}
+	return true;
+}
+
+int set_port(struct config_builder *b, const struct option_spec *o, const char *value,
+	     struct refusal *why)
+{
+	size_t n = strcspn(value, "=");
+	struct config *c = b->c;
+	struct config_port *p = &c->port[c->port_count];
+
+	if (!is_port_name(value, n))
+		return refuse_value(o, value,
+				    "a name has 1 to 63 letters, digits and ._-:@+, the first a "
+				    "letter or a digit",
+				    why);
+	if (!value[n])
+		return refuse_value(o, value, "give NAME=null, file:PATH, unix:PATH or pty", why);
+	if (check_ports(c, o, value, why) || parse_stream(o, value, value + n + 1, &p->stream, why))
+		return -1;
+	if (p->stream.kind == SERIAL_STDIO)
+		return refuse_value(o, value, "a port cannot have the terminal; a --console can",
+				    why);
+	memcpy(p->name, value, n);
+	p->name[n] = '\0';
+	for (unsigned i = 0; i < c->port_count; i++) {
+		if (strcmp(c->port[i].name, p->name) == 0)
+			return refuse_value(o, value, "another port has this name", why);
+	}
+	p->spec = value;
+	c->port_count++;
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Character streams: what a serial port talks to. */
+/* Character streams: what a port of the guest talks to. */
 /*
  * Theory of operation: a stream is an observer that sees every byte (observe.c), a sink for what
  * the guest writes (sink.c), an input for what it reads (input.c), and a backend that gives the two
@@ -85,9 +85,18 @@ static void chr_command(void *arg, enum escape_result r)
 	}
 }
 
+static void chr_has_room(void *arg)
+{
+	struct chr *c = arg;
+
+	if (c->input.port.has_room)
+		c->input.port.has_room(c->input.port.dev);
+}
+
 static int chr_init(struct chr *c, struct loop *loop)
 {
-	struct sink_params sink = {.loop = loop, .name = c->name, .arg = c};
+	struct sink_params sink = {
+	    .loop = loop, .name = c->name, .has_room = chr_has_room, .arg = c};
 	struct input_params input = {
 	    .loop = loop, .arg = c, .over = chr_input_over, .command = chr_command};
 
@@ -101,7 +110,7 @@ static int chr_init(struct chr *c, struct loop *loop)
 	return sink_init(&c->sink, &sink);
 }
 
-int chr_open(const struct config_serial *cfg, unsigned index, struct loop *loop, struct chr **out,
+int chr_open(const struct config_serial *cfg, const char *name, struct loop *loop, struct chr **out,
 	     struct refusal *why)
 {
 	struct chr *c;
@@ -112,15 +121,14 @@ int chr_open(const struct config_serial *cfg, unsigned index, struct loop *loop,
 		return 0;
 	c = malloc(sizeof(*c));
 	if (!c)
-		return refuse_errno(why, ENOMEM, "serial", NULL, "memory");
+		return refuse_errno(why, ENOMEM, name, NULL, "memory");
 	memset(c, 0, offsetof(struct chr, sink));
-	c->index = index;
-	snprintf(c->name, sizeof(c->name), "serial%u", index);
+	snprintf(c->name, sizeof(c->name), "%s", name);
 	c->backend = backend_of(cfg->kind);
 	err = chr_init(c, loop);
 	if (err) {
 		free(c);
-		return refuse_errno(why, -err, "serial", NULL, "memory");
+		return refuse_errno(why, -err, name, NULL, "memory");
 	}
 	if (c->backend && c->backend->open(c, cfg->path, why)) {
 		sink_fini(&c->sink);
@@ -133,12 +141,10 @@ int chr_open(const struct config_serial *cfg, unsigned index, struct loop *loop,
 	return 0;
 }
 
-int chr_check(const struct config_serial *cfg, unsigned index, struct refusal *why)
+int chr_check(const struct config_serial *cfg, const char *name, struct refusal *why)
 {
 	const struct backend *b = backend_of(cfg->kind);
-	char name[12];
 
-	snprintf(name, sizeof(name), "serial%u", index);
 	return b ? b->check(name, cfg->path, why) : 0;
 }
 
@@ -169,6 +175,15 @@ void chr_attach(struct chr *c, const struct chr_port *port)
 		c->input.port = *port;
 }
 
+void chr_detach(struct chr *c)
+{
+	if (!c)
+		return;
+	if (c->backend)
+		sink_forget_room(&c->sink);
+	memset(&c->input.port, 0, sizeof(c->input.port));
+}
+
 void chr_on_quit(struct chr *c, void (*fn)(void *arg), void *arg)
 {
 	if (!c)
@@ -193,6 +208,11 @@ void chr_write(struct chr *c, const uint8_t *buf, size_t n)
 		observer_feed(c->observer, buf, n);
 	if (c->backend)
 		sink_write(&c->sink, buf, n);
+}
+
+size_t chr_room(struct chr *c)
+{
+	return c && c->backend ? sink_room(&c->sink) : SIZE_MAX;
 }
 
 void chr_accept_input(struct chr *c)

@@ -302,9 +302,10 @@ void observer_feed(struct observer *o, const uint8_t *buf, size_t n)
 static int observer_open_log(struct observer *o, struct refusal *why)
 {
 	const char *path = o->p.log_path;
-	struct sink_params sink = {.loop = o->p.loop, .name = "console.log"};
+	struct sink_params sink = {.loop = o->p.loop, .name = o->p.log_name};
 	int fd, err;
 
+	o->p.log_path = NULL; /* the caller's, for now only */
 	if (!path)
 		return 0;
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);

@@ -76,6 +76,33 @@ void sink_write(struct sink *s, const uint8_t *buf, size_t n)
 	pthread_mutex_unlock(&s->lock);
 }
 
+size_t sink_room(struct sink *s)
+{
+	size_t room = SIZE_MAX;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->attached)
+		room = s->ring.size - s->ring.used;
+	s->room_wanted = room == 0;
+	pthread_mutex_unlock(&s->lock);
+	return room;
+}
+
+void sink_forget_room(struct sink *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->p.has_room = NULL;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Lock held. */
+static void sink_tell_room(struct sink *s)
+{
+	if (s->room_wanted && s->p.has_room)
+		s->p.has_room(s->p.arg);
+	s->room_wanted = false;
+}
+
 bool sink_stage_fill(struct sink *s)
 {
 	uint64_t lost;
@@ -96,6 +123,8 @@ bool sink_stage_fill(struct sink *s)
 	s->stage_lost = lost;
 	s->stage_used = s->stage_mark + ring_read(&s->ring, s->stage + s->stage_mark,
 						  sizeof(s->stage) - s->stage_mark);
+	if (s->ring.used <= s->ring.size / 2)
+		sink_tell_room(s);
 	return true;
 }
 
@@ -251,6 +280,7 @@ void sink_detach(struct sink *s)
 	assert(s->how != SINK_THREAD);
 	pthread_mutex_lock(&s->lock);
 	s->attached = false;
+	sink_tell_room(s);
 	unwatch = s->watching;
 	s->watching = false;
 	pthread_mutex_unlock(&s->lock);

@@ -26,6 +26,7 @@ struct sink_params {
 	/* The reader is gone for good, on the loop's thread. NULL: an error drops the bytes at hand
 	 * and the next ones are tried again, as with a full disk. */
 	void (*gone)(void *arg, int err);
+	void (*has_room)(void *arg); /* after sink_room() gave 0; may be NULL. As in lodge/chr.h */
 	void *arg;
 };
 
@@ -37,6 +38,7 @@ struct sink {
 	bool attached;     /* somebody takes bytes away */
 	bool scheduled;    /* and was told that there are some */
 	bool hurried;      /* and that there are many */
+	bool room_wanted;  /* sink_room() gave 0 since p.has_room was called */
 	uint64_t lost;     /* bytes never handed to anyone */
 	uint8_t last_byte; /* written; 0: none yet */
 	bool saw_escape;   /* ESC was among them */
@@ -62,6 +64,12 @@ int sink_init(struct sink *s, const struct sink_params *p);
 
 /* Any thread; never blocks, never allocates. */
 void sink_write(struct sink *s, const uint8_t *buf, size_t n);
+
+/* Bytes that sink_write() takes without dropping any; SIZE_MAX while nobody is attached. Any
+ * thread.
+ */
+size_t sink_room(struct sink *s);
+void sink_forget_room(struct sink *s); /* p.has_room is not called any more. Any thread. */
 
 /*
  * From now on fd takes the bytes, those that wait first; the sink owns and closes it. Loop thread,

@@ -109,7 +109,7 @@ static int stdio_open(struct chr *c, const char *path, struct refusal *why)
 	(void)path;
 	if (stdio_owner)
 		return refuse(why, STATUS_USAGE, c->name, "stdio",
-			      "another serial port has standard input and output already");
+			      "another port has standard input and output already");
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return refuse_errno(why, ENOMEM, c->name, "stdio", "memory");

@@ -31,8 +31,7 @@ struct backend {
 extern const struct backend backend_stdio, backend_file, backend_unix, backend_pty;
 
 struct chr {
-	unsigned index;
-	char name[12]; /* "serial0" */
+	char name[CONFIG_PORT_NAME_MAX + 1]; /* "serial0" */
 	struct loop *loop;
 	const struct backend *backend; /* NULL: null, nobody ever reads */
 	void *state;

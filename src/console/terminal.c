@@ -14,7 +14,8 @@
  * SIGTTOU are blocked in the threads that use the terminal, so that a race gives EIO and does not
  * stop the guest; terminal_in_foreground() is asked before modes change either way.
  *
- * Handlers call only tcgetpgrp(3), tcsetattr(3), sigaction(2), raise(3): all async-signal-safe.
+ * Handlers call only tcgetpgrp(3), tcsetattr(3), sigaction(2), raise(3), kill(2): all
+ * async-signal-safe.
  */
 #include "console/terminal.h"
 
@@ -114,6 +115,12 @@ static void on_ending(int sig, siginfo_t *info, void *context)
 
 static void on_stop(int sig, siginfo_t *info, void *context);
 
+/* The window may have changed while others had the terminal, and only they were told. */
+static void tell_size(void)
+{
+	kill(getpid(), SIGWINCH);
+}
+
 static void stop_handle(void)
 {
 	struct sigaction ours = {.sa_sigaction = on_stop, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -137,6 +144,7 @@ static void on_stop(int sig, siginfo_t *info, void *context)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	stop_handle();
 	terminal_resume();
+	tell_size();
 	errno = saved;
 }
 
@@ -144,6 +152,7 @@ static void on_continue(int sig, siginfo_t *info, void *context)
 {
 	(void)sig, (void)info, (void)context;
 	terminal_resume();
+	tell_size();
 }
 
 static void terminal_handle_signals(void)

@@ -90,7 +90,7 @@ static bool unix_client_gone(struct unix_stream *u)
 
 static void unix_turn_away(struct unix_stream *u, int fd)
 {
-	char text[64];
+	char text[sizeof(u->c->name) + 32];
 	int n = snprintf(text, sizeof(text), "[lodge: %s is in use]\r\n", u->c->name);
 
 	if (send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)

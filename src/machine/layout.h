@@ -75,8 +75,10 @@
 #define LAYOUT_PCI_I440FX 0
 #define LAYOUT_PCI_PIIX   1 /* function 0: PIIX3 ISA bridge, 1: IDE (later), 3: PIIX4 PM */
 /* 2: display (later) */
-#define LAYOUT_PCI_RNG  3
-#define LAYOUT_PCI_NET  4  /* up to 8 adapters */
-#define LAYOUT_PCI_DISK 12 /* up to 16 disks; 28 to 31 are free */
+#define LAYOUT_PCI_RNG     3
+#define LAYOUT_PCI_NET     4  /* up to 8 adapters */
+#define LAYOUT_PCI_DISK    12 /* up to 16 disks */
+#define LAYOUT_PCI_CONSOLE 28 /* the first console */
+#define LAYOUT_PCI_PORTS   29 /* further consoles, and named ports; 30 and 31 are free */
 
 #endif

@@ -74,7 +74,7 @@ int machine_while_parked(struct machine *m, void (*fn)(void *arg), void *arg)
 void machine_hear_out(struct machine *m)
 {
 	vm_drain_coalesced(m->vm, m->ports, m->mmio);
-	observer_tell_now(m->observer);
+	consoles_tell_now(m);
 }
 
 /* False: one of them may still write to guest memory. */
@@ -117,7 +117,7 @@ int machine_restart(struct machine *m, struct refusal *why)
 		return refuse_errno(why, -err, NULL, "memory", "discard");
 	if (vm_reset(m->vm, why) || guest_load(m, why) || reset_vcpus(m, why))
 		return -1;
-	observer_reset(m->observer);
+	consoles_reset(m);
 	m->resets++;
 	return 0;
 }
@@ -161,29 +161,6 @@ static void power_grace_due(struct timer *t)
 	struct machine *m = container_of(t, struct machine, power_grace);
 
 	machine_request(m, REQUEST_SIGNAL, m->power_signal);
-}
-
-static void console_quit(void *arg)
-{
-	machine_request(arg, REQUEST_CONSOLE_QUIT, 0);
-}
-
-static int open_consoles(struct machine *m, struct refusal *why)
-{
-	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++) {
-		const struct config_serial *cfg = &m->config->serial[i];
-
-		if (m->config->dry_run) {
-			if (chr_check(cfg, i, why))
-				return -1;
-			continue;
-		}
-		if (chr_open(cfg, i, m->loop, &m->chr[i], why))
-			return -1;
-		if (m->chr[i])
-			chr_on_quit(m->chr[i], console_quit, m);
-	}
-	return m->config->dry_run ? 0 : requests_observe(m, why);
 }
 
 static int create_vcpus(struct machine *m, struct refusal *why)
@@ -257,7 +234,7 @@ static int create(struct machine *m, struct refusal *why)
 		return -1;
 	if (backends_open(m, why))
 		return -1;
-	if (guest_create_memory(m, why) || guest_load(m, why) || open_consoles(m, why))
+	if (guest_create_memory(m, why) || guest_load(m, why) || consoles_open(m, why))
 		return -1;
 	return create_hardware(m, why);
 }
@@ -317,7 +294,6 @@ void machine_dump_vcpus(void *machine, FILE *f)
 int machine_write_report(struct machine *m, const struct verdict *v)
 {
 	struct vcpu_counters counters[CONFIG_CPUS_MAX];
-	struct chr_stats console;
 	struct report_tpr tpr;
 	struct report_input in = {
 	    .config = m->config,
@@ -327,7 +303,6 @@ int machine_write_report(struct machine *m, const struct verdict *v)
 	    .boot = &m->boot,
 	    .start_wall_ns = m->start_wall_ns,
 	    .duration_ns = clock_now_ns(loop_clock(m->loop)) - m->start_ns,
-	    .first_output_ns = REPORT_NEVER,
 	    .vcpu = counters,
 	    .vcpu_count = m->vcpu_count,
 	    .resets = m->resets,
@@ -339,11 +314,7 @@ int machine_write_report(struct machine *m, const struct verdict *v)
 	pc_tpr_report(m, &tpr);
 	backends_report(m, &in);
 	pc_virtio_report(m, &in);
-	chr_stats(m->chr[0], &console);
-	if (console.first_write_ns)
-		in.first_output_ns = console.first_write_ns - m->start_ns;
-	in.console_bytes = console.written;
-	in.console_lost_bytes = console.lost;
+	consoles_report(m, &in);
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_counters(m->vcpu[i], &counters[i]);
 	return report_write(m->config->report_dir, &in);
@@ -388,7 +359,7 @@ int machine_run(struct machine *m, struct verdict *v)
 
 	m->start_wall_ns = clock_wall_ns(clock);
 	m->start_ns = clock_now_ns(clock);
-	observer_start_at(m->observer, m->start_ns);
+	consoles_start_at(m, m->start_ns);
 	if (start_threads(m, v))
 		return -1;
 	if (m->config->timeout_ns)
@@ -427,9 +398,7 @@ static void abandon(struct machine *m)
 	left = m;
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_abandon(m->vcpu[i]);
-	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++)
-		chr_finish(left->chr[i]);
-	observer_finish(m->observer);
+	consoles_close(left, chr_finish, observer_finish);
 }
 
 void machine_destroy(struct machine *m)
@@ -463,9 +432,7 @@ void machine_destroy(struct machine *m)
 	backends_close(m);
 	vm_destroy(m->vm);
 	pc_tpr_close(m);
-	for (unsigned i = 0; i < CONFIG_SERIAL_MAX; i++)
-		chr_close(m->chr[i]);
-	observer_destroy(m->observer);
+	consoles_close(m, chr_close, observer_destroy);
 	gmem_destroy(m->mem);
 	bus_destroy(m->mmio);
 	bus_destroy(m->ports);

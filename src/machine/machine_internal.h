@@ -14,7 +14,8 @@
 #include <lodge/tpr.h>
 #include <stdatomic.h>
 
-#define REQUESTS_MAX (REQUEST_CONSOLE_QUIT + 1u)
+#define REQUESTS_MAX  (REQUEST_CONSOLE_QUIT + 1u)
+#define OBSERVERS_MAX 2u
 
 struct request_entry {
 	enum request what;
@@ -102,8 +103,12 @@ struct machine {
 	struct piix4_pm *power; /* has the power button */
 	struct machine_tpr tpr;
 
-	struct chr *chr[CONFIG_SERIAL_MAX];
-	struct observer *observer;
+	struct chr *serial[CONFIG_SERIAL_MAX];
+	struct chr *port[CONFIG_PORTS_MAX];       /* consoles, then named ports */
+	struct virtio_device *console;            /* has the first console; NULL: there is none */
+	struct virtio_device *ports_device;       /* has the others, and the named ports; or NULL */
+	struct observer *observer[OBSERVERS_MAX]; /* the second NULL without a virtio console */
+	unsigned stages; /* 1 << those that the guest was seen to reach since its reset */
 
 	struct machine_io io;
 	struct machine_disk disk[CONFIG_DISKS_MAX];
@@ -138,9 +143,10 @@ void pc_press_power_button(struct machine *m);
 /* The tables that firmware would leave in memory: ACPI and SMBIOS. *rsdp is the ACPI root. */
 int pc_write_tables(struct machine *m, gpa_t *rsdp, struct refusal *why);
 
-/* pc_virtio.c: disks and adapters, on the loop of io.c */
+/* pc_virtio.c: disks and adapters, on the loop of io.c; consoles, on the main one */
 int pc_virtio_build(struct machine *m, struct refusal *why);
 void pc_virtio_report(struct machine *m, struct report_input *r);
+void pc_virtio_resize(struct machine *m); /* the user's terminal has another size, or may have */
 
 /* pc_tpr.c */
 int pc_tpr_build(struct machine *m, struct refusal *why);
@@ -165,6 +171,16 @@ void backends_quiesce(struct machine *m); /* no events any more; after io_stop()
 /* Waits for what is in work, after backends_quiesce(). False: storage does not answer. */
 bool backends_settle(struct machine *m);
 void backends_close(struct machine *m); /* devices are gone */
+
+/* consoles.c */
+int consoles_open(struct machine *m, struct refusal *why);
+void consoles_start_at(struct machine *m, uint64_t start_ns);
+void consoles_tell_now(struct machine *m);                           /* what was said so far */
+void consoles_panic_text(struct machine *m, char *out, size_t size); /* "": none */
+void consoles_reset(struct machine *m);
+void consoles_report(struct machine *m, struct report_input *r);
+void consoles_close(struct machine *m, void (*close_chr)(struct chr *c),
+		    void (*close_observer)(struct observer *o));
 
 /* machine.c */
 void machine_own(struct machine *m, struct device *d);
@@ -199,7 +215,9 @@ void requests_init(struct machine *m);
 void requests_fini(struct machine *m);
 void requests_hold_vcpus(struct machine *m); /* again, if a request waits that stops them */
 void requests_vcpu_stopped(void *arg, enum vcpu_stop why, const struct vcpu_refused *what);
-int requests_observe(struct machine *m, struct refusal *why); /* the console's words */
+/* Makes who listens to a console's words; log_name: a constant, its file of the report. */
+int requests_observe(struct machine *m, const char *log_name, struct observer **out,
+		     struct refusal *why);
 
 /* signals.c */
 void signals_block(void); /* before any thread is made */

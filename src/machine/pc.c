@@ -166,7 +166,7 @@ static int add_uart(struct machine *m, unsigned index, struct refusal *why)
 	    .port = com[index].port,
 	    .irq = m->irqs,
 	    .gsi = com[index].gsi,
-	    .chr = m->chr[index],
+	    .chr = m->serial[index],
 	    .loop = m->loop,
 	};
 	struct device *d;

@@ -2,15 +2,18 @@
 /*
  * The virtio devices of the machine `pc`: each disk and adapter of the configuration in a PCI slot
  * of its own, always the same one, so that a guest's names for them stay; and a source of random
- * numbers beside those that were asked for. A function costs a guest some 300 exits at its boot.
+ * numbers beside the disks and adapters that were asked for. A function costs a guest some 300
+ * exits at its boot.
  *
- * All of them run on the io loop. A disk has a queue for each vCPU.
+ * They run on the io loop; a disk has a queue for each vCPU. Consoles and named ports run on the
+ * main loop, which is that of the streams behind them.
  */
 #include "machine/machine_internal.h"
 
 #include "machine/layout.h"
 #include "machine/report.h"
 #include "virtio/blk.h"
+#include "virtio/console.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "virtio/transport_pci.h"
@@ -85,6 +88,62 @@ static int add_disk(struct machine *m, unsigned i, struct refusal *why)
 	return plug(m, v, LAYOUT_PCI_DISK + i, d->config->packed, why);
 }
 
+static int add_ports(struct machine *m, const struct virtio_console_port *ports, unsigned count,
+		     unsigned slot, struct virtio_device **out, struct refusal *why)
+{
+	const struct virtio_console_params p = {
+	    .mem = m->mem, .loop = m->loop, .ports = ports, .count = count};
+	int err;
+
+	if (!count)
+		return 0;
+	err = virtio_console_create(&p, out);
+	if (err)
+		return refuse(why, STATUS_HOST, NULL, "virtio-console", "%s", strerror(-err));
+	return plug(m, *out, slot, false, why);
+}
+
+/*
+ * The first console has a function of its own, as only of a console that is alone every Linux knows
+ * the size right (virtio/console.c).
+ */
+static int add_consoles(struct machine *m, struct refusal *why)
+{
+	_Static_assert(CONFIG_PORTS_MAX <= VIRTIO_CONSOLE_PORTS_MAX, "as many as there can be");
+	_Static_assert(CONFIG_PORT_NAME_MAX <= VIRTIO_CONSOLE_NAME_MAX, "as long as it can be");
+	struct virtio_console_port ports[CONFIG_PORTS_MAX];
+	const struct config *c = m->config;
+	const unsigned first = c->console_count != 0, count = c->console_count + c->port_count;
+
+	for (unsigned i = 0; i < count; i++) {
+		bool console = i < c->console_count;
+
+		ports[i] = (struct virtio_console_port){
+		    .chr = m->port[i],
+		    .name = console ? NULL : c->port[i - c->console_count].name,
+		    .console = console,
+		};
+	}
+	if (add_ports(m, ports, first, LAYOUT_PCI_CONSOLE, &m->console, why) ||
+	    add_ports(m, ports + first, count - first, LAYOUT_PCI_PORTS, &m->ports_device, why))
+		return -1;
+	pc_virtio_resize(m);
+	return 0;
+}
+
+void pc_virtio_resize(struct machine *m)
+{
+	const struct config *c = m->config;
+	unsigned rows, columns;
+
+	for (unsigned i = 0; i < c->console_count; i++) {
+		struct virtio_device *v = i ? m->ports_device : m->console;
+
+		if (v && c->console[i].kind == SERIAL_STDIO && terminal_size(&rows, &columns))
+			virtio_console_resize(v, i ? i - 1 : 0, (uint16_t)columns, (uint16_t)rows);
+	}
+}
+
 /* Not only the adapter that is there by default, which a guest may never look at. */
 static bool was_asked_for(const struct config *c)
 {
@@ -105,7 +164,7 @@ int pc_virtio_build(struct machine *m, struct refusal *why)
 		if (add_disk(m, i, why))
 			return -1;
 	}
-	return 0;
+	return add_consoles(m, why);
 }
 
 static void count_nets(void *arg)

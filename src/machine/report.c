@@ -24,7 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const files[] = {"result.json", "vcpus.txt", "config.yaml", REPORT_CONSOLE_LOG};
+static const char *const files[] = {"result.json", "vcpus.txt", "config.yaml", REPORT_CONSOLE_LOG,
+				    REPORT_SERIAL_LOG};
 
 #define FILE_COUNT (sizeof(files) / sizeof(files[0]))
 
@@ -125,6 +126,7 @@ void report_abandon(const char *dir)
 	if (fd < 0)
 		return;
 	unlinkat(fd, REPORT_CONSOLE_LOG, 0);
+	unlinkat(fd, REPORT_SERIAL_LOG, 0);
 	close(fd);
 	rmdir(dir);
 }
@@ -347,6 +349,33 @@ static struct json_t *make_nets(const struct report_input *in)
 	return list;
 }
 
+static struct json_t *make_port(const char *name, const struct report_port *p)
+{
+	struct json_t *o = json_new_object();
+
+	json_put(o, "port", json_new_text(name));
+	json_put(o, "bytes", json_new_unsigned(p->bytes));
+	json_put(o, "lost_bytes", json_new_unsigned(p->lost_bytes));
+	json_put(o, "received_bytes", json_new_unsigned(p->received_bytes));
+	return o;
+}
+
+static struct json_t *make_ports(const struct report_input *in)
+{
+	const struct report_port *p = in->port;
+	const struct config *c = in->config;
+	struct json_t *list = json_new_array();
+	char name[20];
+
+	for (unsigned i = 0; i < c->console_count; i++) {
+		snprintf(name, sizeof(name), "console%u", i);
+		json_add(list, make_port(name, p++));
+	}
+	for (unsigned i = 0; i < c->port_count; i++)
+		json_add(list, make_port(c->port[i].name, p++));
+	return list;
+}
+
 static void put_verdict(struct json_t *root, const struct report_input *in)
 {
 	const struct verdict *v = in->verdict;
@@ -381,6 +410,7 @@ static void make_result(const struct report_input *in, FILE *f)
 	json_put(root, "vcpus", make_vcpus(in));
 	json_put(root, "disks", make_disks(in));
 	json_put(root, "networks", make_nets(in));
+	json_put(root, "ports", make_ports(in));
 	if (in->tpr)
 		json_put(root, "tpr", make_tpr(in->tpr));
 	config_each(in->config, put_setting, config);

@@ -133,8 +133,8 @@ static void carry_out(struct machine *m, const struct request_entry *e)
 	char panic_text[256] = "";
 	struct verdict v;
 
-	if (e->what == REQUEST_PANIC && m->observer)
-		observer_panic_text(m->observer, panic_text, sizeof(panic_text));
+	if (e->what == REQUEST_PANIC)
+		consoles_panic_text(m, panic_text, sizeof(panic_text));
 	if (panic_text[0])
 		cause.detail = panic_text;
 	if (e->has_refused) {
@@ -257,15 +257,19 @@ static void console_stage(void *arg, enum boot_stage stage, uint64_t at_ns)
 {
 	struct machine *m = arg;
 
+	if (m->stages & 1u << stage)
+		return;
+	m->stages |= 1u << stage;
 	log_guest(LOG_INFO, "stage %s after %.3f s", config_stage_name(stage),
 		  (double)(at_ns - m->start_ns) / NS_PER_S);
 	if (m->config->until == UNTIL_STAGE && stage >= m->config->until_stage)
 		machine_request(m, REQUEST_UNTIL, 0);
 }
 
-int requests_observe(struct machine *m, struct refusal *why)
+int requests_observe(struct machine *m, const char *log_name, struct observer **out,
+		     struct refusal *why)
 {
-	static char log_path[4096];
+	char log_path[4096];
 	struct observer_params p = {
 	    .loop = m->loop,
 	    .events = {.arg = m,
@@ -278,18 +282,15 @@ int requests_observe(struct machine *m, struct refusal *why)
 	};
 
 	if (m->config->report_dir) {
-		int n = snprintf(log_path, sizeof(log_path), "%s/" REPORT_CONSOLE_LOG,
-				 m->config->report_dir);
+		int n =
+		    snprintf(log_path, sizeof(log_path), "%s/%s", m->config->report_dir, log_name);
 
 		if (n < 0 || (size_t)n >= sizeof(log_path))
 			return refuse(why, STATUS_USAGE, NULL, "--report", "the path is too long");
 		p.log_path = log_path;
+		p.log_name = log_name;
 	}
-	if (observer_create(&p, &m->observer, why))
-		return -1;
-	if (m->chr[0])
-		chr_observe(m->chr[0], m->observer);
-	return 0;
+	return observer_create(&p, out, why);
 }
 
 void requests_init(struct machine *m)

@@ -25,9 +25,10 @@
 
 #define POWER_GRACE_NS (10 * NS_PER_S)
 
-/* What would end the process without a word if nobody took it; and all real-time signals. */
-static const int taken[] = {SIGTERM, SIGINT,    SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,  SIGALRM,
-			    SIGPROF, SIGVTALRM, SIGXCPU, SIGIO,   SIGPWR,  SIGSTKFLT};
+/* What would end the process without a word if nobody took it, and SIGWINCH; and all real-time
+ * signals. */
+static const int taken[] = {SIGTERM, SIGINT,    SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,   SIGALRM,
+			    SIGPROF, SIGVTALRM, SIGXCPU, SIGIO,   SIGPWR,  SIGSTKFLT, SIGWINCH};
 
 #define TAKEN_COUNT (sizeof(taken) / sizeof(taken[0]))
 
@@ -120,6 +121,9 @@ static void take(struct machine *m, int signal)
 	case SIGQUIT:
 		dump_to_stderr(m);
 		machine_request(m, REQUEST_SIGNAL, signal);
+		break;
+	case SIGWINCH:
+		pc_virtio_resize(m);
 		break;
 	case SIGUSR2:
 	case SIGALRM:

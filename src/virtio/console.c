@@ -5,17 +5,21 @@
  * Theory of operation: everything happens on the loop of the streams, but the emergency write,
  * which a vCPU hands to port 0's stream. Output is copied out of guest memory piece by piece and
  * given to the stream, which never blocks; after PASS_MAX bytes or CHAINS_MAX chains of one queue
- * the others have their turn, and a chain may be left in the middle. Input: a stream asks how much
- * a port takes; a chain of the receive queue is then popped and kept until bytes come, and goes
- * back with what came. A port takes input once the driver has opened it, so what comes early waits
- * in the stream.
+ * the others have their turn, and a chain may be left in the middle. So may one of a named port
+ * whose stream is full while somebody reads it: its writer in the guest can wait, and an agent's
+ * answer must be whole. A console's writer spins, so its bytes are taken at once, always. Input: a
+ * stream asks how much a port takes; a chain of the receive queue is then popped and kept until
+ * bytes come, and goes back with what came. A port takes input once the driver has opened it, so
+ * what comes early waits in the stream.
  *
  * With MULTIPORT the driver and the device talk over two control queues (5.3.6.2). What the device
  * has to say is not queued but noted, one bit for each message of a port, until the driver has a
  * buffer for it; so it is bounded by its nature. Names end in a NUL, as drivers are used to.
  *
  * RESIZE follows the specification: columns, then rows. Linux before 6.15 takes them in the other
- * order; for such guests one port without MULTIPORT, or stty(1), is right.
+ * order, but reads the configuration, where there is one port only, in the right one. So a console
+ * that is alone does without MULTIPORT. Linux reads it when it is told of a change, and then does
+ * nothing while it still makes its console; so it is told some more times after its first words.
  *
  * Left out: streams do not say whether anybody reads, so ports are always open on this side, and
  * bytes that nobody reads are dropped by the stream; ports are not added while the guest runs.
@@ -30,12 +34,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUE_SIZE 64u
-#define PIECES_MAX (QUEUE_SIZE + 2 * GMEM_REGIONS_MAX)
+#define QUEUE_SIZE    64u
+#define PIECES_MAX    (QUEUE_SIZE + 2 * GMEM_REGIONS_MAX)
 
-#define PASS_MAX   65536u /* bytes of one queue */
-#define CHAINS_MAX 64u
-#define COPY_BYTES 4096u
+#define PASS_MAX      65536u /* bytes of one queue */
+#define CHAINS_MAX    64u
+#define COPY_BYTES    4096u
+
+#define REMINDERS_MAX 8u /* the last after 13 seconds */
+#define REMIND_NS     (50 * NS_PER_MS)
 
 /* 5.3.2 */
 #define QUEUE_CONTROL 2u
@@ -72,6 +79,7 @@ struct port {
 	struct chr *chr;
 	struct chr_port end;
 	bool terminal;
+	uint16_t size[2]; /* columns, rows of a terminal */
 	char name[VIRTIO_CONSOLE_NAME_MAX + 1];
 
 	bool open;       /* by the driver */
@@ -82,12 +90,15 @@ struct port {
 	bool has_in, has_out;   /* in, out was popped and not given back */
 	struct pieces out_left; /* of out */
 	bool out_more;          /* chains may be left */
+	bool out_waits;         /* for room in the stream */
 	struct iovec in_iov[PIECES_MAX], out_iov[PIECES_MAX];
 };
 
 struct console {
 	struct virtio_device v;
 	struct task pass;
+	struct timer remind; /* the driver, of the size in the configuration */
+	unsigned reminders;  /* since start() */
 	struct virtq *control_receive, *control_transmit;
 	bool control_more;
 	struct virtq_chain chain; /* of the control queues */
@@ -110,7 +121,7 @@ static unsigned message(const struct port *p, unsigned event, uint8_t *out)
 
 	memcpy(out, &c, sizeof(c));
 	if (event == RESIZE)
-		memcpy(out + sizeof(c), p->console->v.config, 4);
+		memcpy(out + sizeof(c), p->size, sizeof(p->size));
 	else if (event == PORT_NAME)
 		memcpy(out + sizeof(c), p->name, name);
 	return sizeof(c) + (event == RESIZE ? 4 : event == PORT_NAME ? name : 0);
@@ -211,16 +222,49 @@ static bool hear_all(struct console *c)
 	return n == CHAINS_MAX;
 }
 
+/* --- the size, to a console that is alone --- */
+
+static void remind_later(struct console *c)
+{
+	loop_timer_set_after(c->v.loop, &c->remind, REMIND_NS << c->reminders++);
+}
+
+static void remind_due(struct timer *t)
+{
+	struct console *c = container_of(t, struct console, remind);
+
+	virtio_tell_config(&c->v);
+	if (c->reminders < REMINDERS_MAX)
+		remind_later(c);
+}
+
+static bool needs_reminders(const struct console *c)
+{
+	return virtio_has(&c->v, VIRTIO_CONSOLE_F_SIZE) &&
+	       !virtio_has(&c->v, VIRTIO_CONSOLE_F_MULTIPORT) && c->port[0].size[0];
+}
+
 /* --- bytes out --- */
+
+/* Any thread, the stream's lock held. */
+static void has_room(void *dev)
+{
+	struct port *p = dev;
+
+	loop_post(p->console->v.loop, &p->console->pass);
+}
 
 /* The same. */
 static bool transmit(struct port *p)
 {
+	size_t room = p->terminal ? PASS_MAX : chr_room(p->chr), n;
 	uint8_t buf[COPY_BYTES];
-	unsigned chains = 0, bytes = 0;
-	size_t n;
+	unsigned chains = 0;
 
-	while (chains < CHAINS_MAX && bytes < PASS_MAX) {
+	p->out_waits = room == 0;
+	if (room > PASS_MAX)
+		room = PASS_MAX;
+	while (chains < CHAINS_MAX && room) {
 		if (!p->has_out) {
 			if (virtq_pop(p->transmit, &p->out) != 1)
 				break;
@@ -228,16 +272,18 @@ static bool transmit(struct port *p)
 			p->out_left = pieces_out(&p->out);
 			chains++;
 		}
-		n = pieces_read(&p->out_left, buf, sizeof(buf));
+		n = pieces_read(&p->out_left, buf, room < sizeof(buf) ? room : sizeof(buf));
 		chr_write(p->chr, buf, n);
-		bytes += (unsigned)n;
+		room -= n;
 		if (p->out_left.count == 0) {
 			p->has_out = false;
 			virtq_push(p->transmit, &p->out, 0);
 		}
 	}
 	virtio_notify(&p->console->v, p->transmit);
-	return chains == CHAINS_MAX || bytes >= PASS_MAX;
+	if (chains && !p->console->reminders && needs_reminders(p->console))
+		remind_later(p->console);
+	return !p->out_waits && (chains == CHAINS_MAX || !room);
 }
 
 static void pass_due(struct task *t)
@@ -252,7 +298,7 @@ static void pass_due(struct task *t)
 	for (unsigned i = 0; i < c->count; i++) {
 		struct port *p = &c->port[i];
 
-		if (p->transmit && p->out_more)
+		if (p->transmit && (p->out_more || p->out_waits))
 			p->out_more = transmit(p);
 		more |= p->out_more;
 	}
@@ -353,6 +399,8 @@ static void console_stop(struct virtio_device *v)
 {
 	struct console *c = console_of(v);
 
+	loop_timer_cancel(v->loop, &c->remind);
+	c->reminders = 0;
 	for (unsigned i = 0; i < v->queue_count; i++)
 		set_queue(c, i, NULL);
 	for (unsigned i = 0; i < c->count; i++) {
@@ -373,7 +421,7 @@ static void console_config_write(struct virtio_device *v, unsigned offset, const
 				 unsigned size)
 {
 	(void)size;
-	if (offset == offsetof(struct config, emergency))
+	if (offset == offsetof(struct config, emergency) && console_of(v)->port[0].terminal)
 		chr_write(console_of(v)->port[0].chr, bytes, 1);
 }
 
@@ -381,6 +429,9 @@ static void console_destroy(struct device *d)
 {
 	struct console *c = container_of(d, struct console, v.base);
 
+	for (unsigned i = 0; i < c->count; i++)
+		chr_detach(c->port[i].chr);
+	loop_timer_cancel(c->v.loop, &c->remind);
 	virtio_device_fini(&c->v);
 	free(c);
 }
@@ -409,7 +460,8 @@ static void port_init(struct console *c, unsigned number, const struct virtio_co
 		memcpy(p->name, port->name, strlen(port->name));
 	p->in = (struct virtq_chain){.iov = p->in_iov, .iov_max = PIECES_MAX};
 	p->out = (struct virtq_chain){.iov = p->out_iov, .iov_max = PIECES_MAX};
-	p->end = (struct chr_port){.dev = p, .can_receive = can_receive, .receive = receive};
+	p->end = (struct chr_port){
+	    .dev = p, .can_receive = can_receive, .receive = receive, .has_room = has_room};
 	if (p->chr)
 		chr_attach(p->chr, &p->end);
 }
@@ -417,14 +469,15 @@ static void port_init(struct console *c, unsigned number, const struct virtio_co
 int virtio_console_create(const struct virtio_console_params *p, struct virtio_device **out)
 {
 	const struct config config = {.ports_max = p->count};
+	const bool multiport = p->count > 1 || !p->ports[0].console || p->ports[0].name;
 	const struct virtio_device_params params = {
 	    .type = &console_type,
 	    .mem = p->mem,
 	    .loop = p->loop,
 	    .features = (VIRTQ_FEATURES & ~VIRTIO_F_INDIRECT_DESC) | VIRTIO_CONSOLE_F_SIZE |
-			VIRTIO_CONSOLE_F_MULTIPORT | VIRTIO_CONSOLE_F_EMERG_WRITE,
+			VIRTIO_CONSOLE_F_EMERG_WRITE | (multiport ? VIRTIO_CONSOLE_F_MULTIPORT : 0),
 	    .config_size = sizeof(config),
-	    .queue_count = 2 * (p->count + 1),
+	    .queue_count = multiport ? 2 * (p->count + 1) : 2,
 	    .queue_size = QUEUE_SIZE,
 	};
 	struct console *c;
@@ -440,6 +493,7 @@ int virtio_console_create(const struct virtio_console_params *p, struct virtio_d
 		return err;
 	}
 	c->pass.fn = pass_due;
+	timer_init(&c->remind, remind_due);
 	c->chain = (struct virtq_chain){.iov = c->iov, .iov_max = PIECES_MAX};
 	c->count = p->count;
 	memcpy(c->v.config, &config, sizeof(config));
@@ -449,17 +503,19 @@ int virtio_console_create(const struct virtio_console_params *p, struct virtio_d
 	return 0;
 }
 
-void virtio_console_resize(struct virtio_device *v, uint16_t columns, uint16_t rows)
+void virtio_console_resize(struct virtio_device *v, unsigned port, uint16_t columns, uint16_t rows)
 {
-	const uint16_t size[] = {columns, rows};
 	struct console *c = console_of(v);
+	struct port *p = &c->port[port];
 
-	virtio_change_config(v, offsetof(struct config, columns), size, sizeof(size));
-	if (!v->started || !virtio_has(v, VIRTIO_CONSOLE_F_SIZE | VIRTIO_CONSOLE_F_MULTIPORT))
+	assert(port < c->count && p->terminal);
+	p->size[0] = columns;
+	p->size[1] = rows;
+	if (port == 0)
+		virtio_change_config(v, offsetof(struct config, columns), p->size, sizeof(p->size));
+	if (!v->started || !p->open ||
+	    !virtio_has(v, VIRTIO_CONSOLE_F_SIZE | VIRTIO_CONSOLE_F_MULTIPORT))
 		return;
-	for (unsigned i = 0; i < c->count; i++) {
-		if (c->port[i].terminal && c->port[i].open)
-			c->port[i].to_say |= 1u << RESIZE;
-	}
+	p->to_say |= 1u << RESIZE;
 	say_all(c);
 }

@@ -35,7 +35,10 @@ struct virtio_console_params {
 /* 0 or -errno. Destroyed by base.ops when the loop is gone. */
 int virtio_console_create(const struct virtio_console_params *p, struct virtio_device **out);
 
-/* Tells the guest how large its consoles are, in characters; 0: unknown. The loop's thread. */
-void virtio_console_resize(struct virtio_device *v, uint16_t columns, uint16_t rows);
+/*
+ * Tells the guest how large the terminal behind a console is, in characters; 0, as at first:
+ * unknown. port: a number below params.count. The loop's thread, or before the loop runs.
+ */
+void virtio_console_resize(struct virtio_device *v, unsigned port, uint16_t columns, uint16_t rows);
 
 #endif

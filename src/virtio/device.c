@@ -325,6 +325,14 @@ void virtio_change_config(struct virtio_device *v, unsigned offset, const void *
 	pthread_mutex_unlock(&v->lock);
 }
 
+void virtio_tell_config(struct virtio_device *v)
+{
+	pthread_mutex_lock(&v->lock);
+	if (hears_of_config(v))
+		v->transport->config_interrupt(v->transport_arg);
+	pthread_mutex_unlock(&v->lock);
+}
+
 void virtio_needs_reset(struct virtio_device *v, const char *why)
 {
 	if (why)

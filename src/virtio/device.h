@@ -159,6 +159,8 @@ void virtio_notify(struct virtio_device *v, struct virtq *q);
 /* Writes to the configuration and tells the driver if it changed. Any thread, no lock held. */
 void virtio_change_config(struct virtio_device *v, unsigned offset, const void *data,
 			  unsigned size);
+/* Tells the driver as if it had changed. The same. */
+void virtio_tell_config(struct virtio_device *v);
 /* The device cannot go on until the driver resets it: section 2.1.2. why: for the log. */
 void virtio_needs_reset(struct virtio_device *v, const char *why);
 

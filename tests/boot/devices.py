@@ -23,7 +23,7 @@ import time
 
 MODULES = ('virtio/virtio_ring', 'virtio/virtio', 'virtio/virtio_pci_modern_dev',
            'virtio/virtio_pci_legacy_dev', 'virtio/virtio_pci', 'block/virtio_blk', 'net/failover',
-           'net/net_failover', 'net/virtio_net', 'char/hw_random/virtio-rng')
+           'net/net_failover', 'net/virtio_net', 'char/hw_random/virtio-rng', 'char/virtio_console')
 
 # The root's /sbin/init: the command, then a clean end.
 ROOT_INIT = '''#!/bin/busybox sh

@@ -8,16 +8,20 @@ Every case is one or a few lines of the table in cases(). A case runs LODGE once
 checks the status, lines that must and must not be in the output, and whatever its own function
 checks. A line of the guest's log at level "warning" or worse fails a case unless BENIGN knows it.
 """
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import consoles  # noqa: E402
 import devices  # noqa: E402
 
 LIMIT_S = 120  # for one run; a boot takes about 2 s in the lab on a machine with nothing else to do
@@ -37,12 +41,14 @@ FORBIDDEN = re.compile(r'Firmware Bug|ACPI (BIOS )?(Error|Warning|Exception)|WAR
 
 class Case:
     def __init__(self, name, options, status=0, need=(), want=(), check=None, append='',
-                 forbid=True, act=None, limit=LIMIT_S, paging='nested', files=None, after=None):
+                 forbid=True, act=None, limit=LIMIT_S, paging='nested', files=None, after=None,
+                 terminal=None):
         self.name, self.options, self.status = name, options, status
         self.need, self.want, self.check, self.append = need, want, check, append
         self.forbid, self.act, self.limit = forbid, act, limit
         # files(work, artifacts): more artifacts, in an empty folder; after(text, artifacts): checks.
         self.files, self.after = files, after
+        self.terminal = terminal  # rows and columns of the one that it runs on; None: on none
         self.paging = paging  # of the lab's KVM (docs/lab.md); a real one needs no such help
 
 
@@ -220,7 +226,8 @@ def cases():
               forbid=False, options=('--until', 'reboot: System halted')),
         linux('no APIC', append='noapic', want=('facts-end',), forbid=False),
     ]
-    return boots + formats + endings + devices.cases(linux, Case, Failure)
+    return (boots + formats + endings + devices.cases(linux, Case, Failure) +
+            consoles.cases(linux, Case, Failure))
 
 
 def run_case(case, lodge, artifacts, log_path):
@@ -231,6 +238,24 @@ def run_case(case, lodge, artifacts, log_path):
         content = run_lodge(case, lodge, artifacts, log_path)
         if case.after:
             case.after(content, artifacts)
+
+
+def open_terminal(size, log):
+    """A terminal, of which log gets what is shown: our end of it, and what Popen needs."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, size)
+
+    def show():
+        try:
+            while data := os.read(ours, 4096):
+                log.write(data)
+                log.flush()
+        except (OSError, ValueError):  # it is closed, or log is
+            pass
+
+    threading.Thread(target=show, daemon=True).start()
+    return ours, {'stdin': theirs, 'stdout': theirs, 'start_new_session': True,
+                  'preexec_fn': lambda: fcntl.ioctl(0, termios.TIOCSCTTY)}
 
 
 def run_lodge(case, lodge, artifacts, log_path):
@@ -245,8 +270,12 @@ def run_lodge(case, lodge, artifacts, log_path):
         log.flush()
         start = log.tell()
         began = time.monotonic()
-        process = subprocess.Popen(command, stdout=log, stderr=log,
-                                   stdin=subprocess.PIPE if case.act else subprocess.DEVNULL)
+        streams = {'stdout': log, 'stdin': subprocess.PIPE if case.act else subprocess.DEVNULL}
+        if case.terminal:
+            artifacts['terminal'], streams = open_terminal(case.terminal, log)
+        process = subprocess.Popen(command, stderr=log, **streams)
+        if case.terminal:
+            os.close(streams['stdin'])
 
         def text():
             with open(log_path, 'rb') as file:

@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size--;
 	fake_clock_init(&clock, 0);
 	if (loop_create(&clock.clock, &p.loop) || observer_create(&p, &o, &why) ||
-	    chr_open(&null, 0, p.loop, &c, &why))
+	    chr_open(&null, "serial0", p.loop, &c, &why))
 		abort();
 	chr_observe(c, o);
 	for (size_t at = 0; at < size;) {

@@ -44,6 +44,14 @@ static void say(struct script *s)
 	virtio_pci_driver_kick(&x.slot.driver, CONTROL);
 }
 
+/* Of the named port's reader. */
+static void make_room(bool counted, size_t room)
+{
+	chr[1].counted = counted;
+	chr[1].room = room;
+	chr[1].port->has_room(chr[1].port->dev);
+}
+
 static void other_end(struct script *s)
 {
 	uint8_t what = next8(s);
@@ -51,8 +59,10 @@ static void other_end(struct script *s)
 
 	if ((what & 3) < PORTS)
 		fake_chr_give(&chr[what & 3], text, 1 + (what >> 2));
+	else if (what & 0x80)
+		make_room(what & 0x40, next8(s));
 	else
-		virtio_console_resize(x.slot.v, what, next8(s));
+		virtio_console_resize(x.slot.v, 0, what, next8(s));
 	for (unsigned i = 0; i < PORTS; i++)
 		chr[i].sent_count = 0;
 }

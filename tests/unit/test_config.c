@@ -243,7 +243,8 @@ static const struct good good_rows[] = {
     {{NULL},
      "cpus: 1\nmemory: 512M\nmachine: pc\ncpu: host\nhyperv: false\n"
      "tpr-patch: auto\nkernel: x\ninitrd: []\nappend: \"\"\ndisk: []\nnet:\n  - user\n"
-     "serial:\n  - stdio\ndisplay: none\ncontrol: none\non:\n  - poweroff=exit\n"
+     "serial:\n  - stdio\nconsole: []\nport: []\ndisplay: none\ncontrol: none\non:\n  - "
+     "poweroff=exit\n"
      "  - reboot=reset\n  - panic=exit\n  - triple-fault=exit\n"},
     {{"-c", "255"}, "cpus: 255\n"},
     {{"-c2"}, "cpus: 2\n"},

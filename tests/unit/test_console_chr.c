@@ -75,7 +75,7 @@ static int try_open(struct fixture *f, enum serial_kind kind, const char *path)
 	struct config_serial cfg = {.kind = kind, .path = path};
 
 	memset(&f->why, 0, sizeof(f->why));
-	return chr_open(&cfg, 0, f->loop, &f->chr, &f->why);
+	return chr_open(&cfg, "serial0", f->loop, &f->chr, &f->why);
 }
 
 static int try_check(struct fixture *f, enum serial_kind kind, const char *path)
@@ -83,7 +83,7 @@ static int try_check(struct fixture *f, enum serial_kind kind, const char *path)
 	struct config_serial cfg = {.kind = kind, .path = path};
 
 	memset(&f->why, 0, sizeof(f->why));
-	return chr_check(&cfg, 0, &f->why);
+	return chr_check(&cfg, "serial0", &f->why);
 }
 
 static void run(struct fixture *f)

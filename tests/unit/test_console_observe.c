@@ -91,12 +91,13 @@ static void begin(struct fixture *f, const char *until, const char *log_path)
 				    .events = {f, on_panic, on_end, on_until, on_stage},
 				    .until_text = until,
 				    .log_path = log_path,
+				    .log_name = "console.log",
 				    .start_ns = clock_now_ns(&f->clock.clock)};
 	struct refusal why = {0};
 
 	memset(&f->seen, 0, sizeof(f->seen));
 	assert_int_equal(observer_create(&p, &f->o, &why), 0);
-	assert_int_equal(chr_open(&null, 0, f->loop, &f->chr, &why), 0);
+	assert_int_equal(chr_open(&null, "serial0", f->loop, &f->chr, &why), 0);
 	chr_observe(f->chr, f->o);
 }
 

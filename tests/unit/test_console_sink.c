@@ -25,6 +25,7 @@ struct fixture {
 	struct loop *loop;
 	struct sink sink;
 	int gone; /* errno value */
+	unsigned rooms;
 };
 
 static void reader_gone(void *arg, int err)
@@ -248,6 +249,69 @@ static void test_sink_full_pipe(void **state)
 	free(buf);
 }
 
+static void note_room(void *arg)
+{
+	((struct fixture *)arg)->rooms++;
+}
+
+/* Who asks for room before each write loses nothing, and is told once there is some. */
+static void test_sink_room(void **state)
+{
+	struct fixture *f = *state;
+	char *buf = malloc(1 << 20);
+	uint8_t chunk[1000];
+	size_t sent = 0, n = 0, got, room;
+	int to, from = make_pipe(&to);
+
+	open_sink(f, true);
+	f->sink.p.has_room = note_room;
+	memset(chunk, 'a', sizeof(chunk));
+	/* Nobody reads: there is no end to what can be dropped. */
+	assert_int_equal(sink_room(&f->sink), SIZE_MAX);
+	assert_int_equal(sink_attach(&f->sink, to, SINK_POLL), 0);
+	while (sent < 1 << 19) {
+		room = sink_room(&f->sink);
+		assert_true(room <= SINK_RING_BYTES);
+		if (!room) {
+			assert_int_equal(f->rooms, 0);
+			got = take(from, buf + n, (1 << 20) - n);
+			n += got;
+			run(f);
+			assert_int_equal(f->rooms, sink_room(&f->sink) != 0);
+			f->rooms = 0;
+			continue;
+		}
+		room = room < sizeof(chunk) ? room : sizeof(chunk);
+		sink_write(&f->sink, chunk, room);
+		sent += room;
+	}
+	while (got = take(from, buf + n, (1 << 20) - n), run(f), got)
+		n += got;
+	assert_int_equal(n, sent);
+	assert_int_equal(sink_lost(&f->sink), 0);
+	/* A reader that goes away makes room, too; and who wants to know no more is not told. */
+	for (unsigned i = 0; i < 2; i++) {
+		while ((room = sink_room(&f->sink)) != 0)
+			sink_write(&f->sink, chunk, room < sizeof(chunk) ? room : sizeof(chunk)),
+			    run(f);
+		if (i)
+			sink_forget_room(&f->sink);
+		f->rooms = 0;
+		sink_detach(&f->sink);
+		assert_int_equal(f->rooms, i == 0);
+		assert_int_equal(sink_room(&f->sink), SIZE_MAX);
+		close(from);
+		from = make_pipe(&to);
+		if (!i)
+			assert_int_equal(sink_attach(&f->sink, to, SINK_POLL), 0);
+		else
+			close(to);
+	}
+	close_sink(f);
+	close(from);
+	free(buf);
+}
+
 static void test_sink_reader_leaves(void **state)
 {
 	struct fixture *f = *state;
@@ -437,6 +501,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_sink_late_reader_gets_backlog, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sink_drops_oldest_and_says_so, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sink_full_pipe, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_sink_room, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sink_reader_leaves, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sink_socket, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sink_persists_after_error, setup, teardown),

@@ -84,7 +84,7 @@ static void guest_main(void)
 	setrlimit(RLIMIT_CORE, &no_core);
 	stdio_secure();
 	if (loop_create(clock_host(), &guest_loop) ||
-	    chr_open(&cfg, 0, guest_loop, &guest_chr, &why))
+	    chr_open(&cfg, "serial0", guest_loop, &guest_chr, &why))
 		_exit(9);
 	chr_attach(guest_chr, &port);
 	chr_on_quit(guest_chr, guest_quit, NULL);

@@ -34,14 +34,10 @@ struct rig {
 	unsigned posted;
 };
 
-static void rig_init(struct rig *r, bool legacy)
+static void rig_init_with(struct rig *r, bool legacy, const struct virtio_console_port *ports,
+			  unsigned count)
 {
-	const struct virtio_console_port ports[PORTS] = {
-	    {&r->chr[0], NULL, true},
-	    {&r->chr[1], "org.qemu.guest_agent.0", false},
-	    {&r->chr[2], "second", true},
-	};
-	struct virtio_console_params console = {.ports = ports, .count = PORTS};
+	struct virtio_console_params console = {.ports = ports, .count = count};
 
 	memset(r, 0, sizeof(*r));
 	virtio_pci_slot_init(&r->slot);
@@ -49,6 +45,17 @@ static void rig_init(struct rig *r, bool legacy)
 	console.loop = r->slot.board.loop;
 	assert_int_equal(virtio_console_create(&console, &r->slot.v), 0);
 	virtio_pci_slot_attach(&r->slot, legacy);
+}
+
+static void rig_init(struct rig *r, bool legacy)
+{
+	const struct virtio_console_port ports[PORTS] = {
+	    {&r->chr[0], NULL, true},
+	    {&r->chr[1], "org.qemu.guest_agent.0", false},
+	    {&r->chr[2], "second", true},
+	};
+
+	rig_init_with(r, legacy, ports, PORTS);
 }
 
 /* Posts a buffer with content, or an empty one to be filled. */
@@ -222,17 +229,18 @@ static void test_open(void **state)
 
 static void test_resize(void **state)
 {
-	const uint16_t size[] = {132, 50};
+	const uint16_t size[] = {132, 51};
 	struct rig r;
 
 	(void)state;
 	rig_init(&r, false);
-	virtio_console_resize(r.slot.v, 80, 25);
+	virtio_console_resize(r.slot.v, 0, 80, 25);
 	assert_true(
 	    virtio_pci_driver_start(&r.slot.driver, ONE_PORT, 2, VIRTIO_PCI_SLOT_RINGS, 64));
 	assert_int_equal(virtio_pci_driver_config(&r.slot.driver, 0, 4), 80 | 25 << 16);
-	virtio_console_resize(r.slot.v, 132, 50);
-	virtio_console_resize(r.slot.v, 132, 50);
+	virtio_console_resize(r.slot.v, 0, 132, 50);
+	virtio_console_resize(r.slot.v, 0, 132, 50);
+	virtio_console_resize(r.slot.v, 2, 132, 51);
 	assert_int_equal(virtio_pci_driver_config(&r.slot.driver, 0, 4), 132 | 50 << 16);
 	assert_int_equal(virtio_pci_driver_isr(&r.slot.driver), 2);
 	assert_int_equal(virtio_pci_driver_isr(&r.slot.driver), 0);
@@ -246,10 +254,56 @@ static void test_resize(void **state)
 	expect(&r, 2, RESIZE, size, 4);
 	expect(&r, 2, OPEN, "", 0);
 	say(&r, 2, OPEN, 1);
-	virtio_console_resize(r.slot.v, 10, 20);
+	/* Each console has a size of its own. */
+	virtio_console_resize(r.slot.v, 0, 80, 25);
+	expect_nothing(&r);
+	virtio_console_resize(r.slot.v, 2, 10, 20);
 	virtio_pci_driver_settle(&r.slot.driver);
 	expect(&r, 2, RESIZE, (const uint16_t[]){10, 20}, 4);
 	expect_nothing(&r);
+	assert_int_equal(virtio_pci_driver_config(&r.slot.driver, 0, 4), 80 | 25 << 16);
+	virtio_pci_slot_fini(&r.slot);
+}
+
+/* A console alone has no control queues, and its size is where every driver reads it right. */
+static void test_alone(void **state)
+{
+	struct rig r;
+	const struct virtio_console_port alone = {&r.chr[0], NULL, true};
+	char text[8];
+
+	(void)state;
+	rig_init_with(&r, false, &alone, 1);
+	assert_false(r.slot.v->offered & VIRTIO_CONSOLE_F_MULTIPORT);
+	assert_int_equal(r.slot.v->queue_count, 2);
+	assert_true(
+	    virtio_pci_driver_start(&r.slot.driver, ONE_PORT, 2, VIRTIO_PCI_SLOT_RINGS, 64));
+	post(&r, 0, NULL, 8);
+	kick(&r, 0);
+	assert_int_equal(fake_chr_give(&r.chr[0], "abc", 3), 3);
+	assert_int_equal(next(&r, 0, text, 8), 3);
+	virtio_console_resize(r.slot.v, 0, 100, 30);
+	assert_int_equal(virtio_pci_driver_config(&r.slot.driver, 0, 4), 100 | 30 << 16);
+	assert_int_equal(virtio_pci_driver_isr(&r.slot.driver) & 2, 2);
+	/* After its first words the driver is told a few times more, and then no more. */
+	for (unsigned round = 0; round < 2; round++) {
+		unsigned told = 0;
+
+		fake_clock_run(&r.slot.board.clock, r.slot.board.loop, NS_PER_S, 10 * NS_PER_MS);
+		assert_int_equal(virtio_pci_driver_isr(&r.slot.driver) & 2, 0);
+		post(&r, 1, "hello", 5);
+		kick(&r, 1);
+		for (unsigned ms = 0; ms < 60000; ms += 10) {
+			fake_clock_run(&r.slot.board.clock, r.slot.board.loop, 10 * NS_PER_MS,
+				       10 * NS_PER_MS);
+			told += (virtio_pci_driver_isr(&r.slot.driver) & 2) != 0;
+		}
+		assert_int_equal(told, 8);
+		device_reset(virtio_pci_device(r.slot.pci));
+		device_reset(&r.slot.v->base);
+		assert_true(virtio_pci_driver_start(&r.slot.driver, ONE_PORT, 2,
+						    VIRTIO_PCI_SLOT_RINGS, 64));
+	}
 	virtio_pci_slot_fini(&r.slot);
 }
 
@@ -423,9 +477,51 @@ static void test_reset(void **state)
 	virtio_pci_slot_fini(&r.slot);
 }
 
+/* What a named port's reader has no room for waits in the ring, whole and in order. */
+static void test_waits_for_room(void **state)
+{
+	char none, text[100];
+	struct rig r;
+
+	(void)state;
+	rig_init(&r, false);
+	start_multiport(&r);
+	for (unsigned i = 0; i < sizeof(text); i++)
+		text[i] = (char)i;
+	r.chr[0].counted = r.chr[1].counted = true;
+	r.chr[1].room = 30;
+	post(&r, 5, text, 70);
+	post(&r, 5, text + 70, 30);
+	kick(&r, 5);
+	assert_int_equal(r.chr[1].sent_count, 30);
+	assert_int_equal(next(&r, 5, &none, 0), -1);
+	/* Nothing is tried until there is room, and a kick makes none. */
+	assert_int_equal(loop_step(r.slot.board.loop), 0);
+	kick(&r, 5);
+	assert_int_equal(r.chr[1].sent_count, 30);
+	r.chr[1].room = 50;
+	r.chr[1].port->has_room(r.chr[1].port->dev);
+	virtio_pci_driver_settle(&r.slot.driver);
+	assert_int_equal(r.chr[1].sent_count, 80);
+	assert_int_equal(next(&r, 5, &none, 0), 0);
+	assert_int_equal(next(&r, 5, &none, 0), -1);
+	r.chr[1].room = 1000;
+	r.chr[1].port->has_room(r.chr[1].port->dev);
+	virtio_pci_driver_settle(&r.slot.driver);
+	assert_int_equal(r.chr[1].sent_count, 100);
+	assert_memory_equal(r.chr[1].sent, text, 100);
+	assert_int_equal(next(&r, 5, &none, 0), 0);
+	/* A console's writer spins: its bytes are taken, room or not. */
+	post(&r, 1, text, 100);
+	kick(&r, 1);
+	assert_int_equal(r.chr[0].sent_count, 100);
+	virtio_pci_slot_fini(&r.slot);
+}
+
 static void test_emergency(void **state)
 {
 	struct rig r;
+	const struct virtio_console_port agent = {&r.chr[0], "agent", false};
 
 	(void)state;
 	rig_init(&r, false);
@@ -436,19 +532,22 @@ static void test_emergency(void **state)
 	assert_int_equal(r.chr[0].sent_count, 2);
 	assert_memory_equal(r.chr[0].sent, "ad", 2);
 	virtio_pci_slot_fini(&r.slot);
+	/* Who talks to an agent does not want a kernel's words. */
+	rig_init_with(&r, false, &agent, 1);
+	assert_true(r.slot.v->offered & VIRTIO_CONSOLE_F_MULTIPORT);
+	virtio_pci_driver_set_config(&r.slot.driver, 8, 4, 'a');
+	assert_int_equal(r.chr[0].sent_count, 0);
+	virtio_pci_slot_fini(&r.slot);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_one_port),
-	    cmocka_unit_test(test_ports),
-	    cmocka_unit_test(test_open),
-	    cmocka_unit_test(test_resize),
-	    cmocka_unit_test(test_control_bounded),
-	    cmocka_unit_test(test_control_bad),
-	    cmocka_unit_test(test_output_bounded),
-	    cmocka_unit_test(test_reset),
+	    cmocka_unit_test(test_one_port),    cmocka_unit_test(test_ports),
+	    cmocka_unit_test(test_open),        cmocka_unit_test(test_resize),
+	    cmocka_unit_test(test_alone),       cmocka_unit_test(test_control_bounded),
+	    cmocka_unit_test(test_control_bad), cmocka_unit_test(test_output_bounded),
+	    cmocka_unit_test(test_reset),       cmocka_unit_test(test_waits_for_room),
 	    cmocka_unit_test(test_emergency),
 	};
 
