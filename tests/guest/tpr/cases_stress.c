@@ -28,7 +28,7 @@ static struct {
 
 static volatile uint32_t level; /* the lowest TPR that may be in force... */
 static volatile uint32_t other; /* ...and the other one, while it changes */
-static volatile uint32_t early, late, duplicate, lost, wrong, stop;
+static volatile uint32_t early, late, duplicate, duplicate_vector, lost, wrong, stop;
 static uint32_t serving[NEST_MAX], served, random_isr = 12345;
 
 /* One site for each register and form, as compilers and HALs make them. */
@@ -86,8 +86,10 @@ static void isr_stress(struct cpu *cpu, unsigned vector)
 	if (class <= old_level >> 4 || (served && class <= serving[served - 1] >> 4))
 		early++;
 	line[vector].received++;
-	if (vector != TIMER && line[vector].received > line[vector].sent)
+	if (vector != TIMER && line[vector].received > line[vector].sent) {
 		duplicate++;
+		duplicate_vector = vector;
+	}
 	if (random_number(&random_isr) % 4 == 0 && served < NEST_MAX) {
 		old = read_tpr(3);
 		if (old >> 4 != old_level >> 4 && old >> 4 != other >> 4)
@@ -214,6 +216,7 @@ static void tell(bool has_host)
 	CHECK_EQUAL(early, 0, "early");
 	CHECK_EQUAL(late, 0, "late");
 	CHECK_EQUAL(duplicate, 0, "duplicate");
+	CHECK(duplicate == 0, "duplicate: the last one's vector", duplicate_vector);
 	CHECK_EQUAL(lost, 0, "lost");
 	CHECK_EQUAL(wrong, 0, "wrong values of the TPR");
 	CHECK(drained(), "messages are left", 0);
