@@ -10,6 +10,9 @@
  * device's lock held. The capability of section 4.1.4.9 reaches the modern ones through
  * configuration space, with the host's lock held as well.
  *
+ * Modern drivers are told of two places for doorbells, and of the legacy one first: it is a port,
+ * which on AMD spares KVM reading and decoding the instruction that writes it.
+ *
  * Interrupts: MSI-X, or while the guest has that disabled, the ISR and the pin. They come from
  * the loop without the device's lock, so the ISR and the pin's level change together under a lock
  * of their own.
@@ -159,7 +162,16 @@ static unsigned add_capability(struct virtio_pci *x, uint8_t type, uint32_t area
 	return cap;
 }
 
-/* The list shows the last one first; the driver takes the first of each type. */
+static void add_notify(struct virtio_pci *x, uint8_t bar, uint32_t area, uint32_t length,
+		       uint32_t multiplier)
+{
+	unsigned cap = add_capability(x, CAP_NOTIFY, area, length, 4);
+
+	x->f.config[cap + CAP_BAR] = bar;
+	pci_set32(&x->f, cap + CAP_MORE, multiplier);
+}
+
+/* The list shows the last one first; the driver takes the first of each type that it can use. */
 static void add_capabilities(struct virtio_pci *x)
 {
 	unsigned cap = add_capability(x, CAP_PCI, 0, 0, 4);
@@ -168,8 +180,9 @@ static void add_capabilities(struct virtio_pci *x)
 	x->f.writable[cap + CAP_BAR] = 0xff;
 	memset(&x->f.writable[cap + CAP_OFFSET], 0xff, CAP_MORE + 4 - CAP_OFFSET);
 	x->f.config[cap + CAP_BAR] = 0;
-	cap = add_capability(x, CAP_NOTIFY, AREA_NOTIFY, NOTIFY_STEP * x->v->queue_count, 4);
-	pci_set32(&x->f, cap + CAP_MORE, NOTIFY_STEP);
+	add_notify(x, BAR_MODERN, AREA_NOTIFY, NOTIFY_STEP * x->v->queue_count, NOTIFY_STEP);
+	if (x->legacy)
+		add_notify(x, BAR_LEGACY, LEGACY_QUEUE_NOTIFY, 2, 0);
 	if (x->v->config_size)
 		add_capability(x, CAP_DEVICE, AREA_DEVICE, x->v->config_size, 0);
 	add_capability(x, CAP_ISR, AREA_ISR, 1, 0);

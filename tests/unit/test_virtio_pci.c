@@ -396,6 +396,32 @@ static void test_window(void **state)
 	virtio_pci_rig_fini(&r);
 }
 
+/* Two places are offered to modern drivers, which prefer the first one (4.1.4). */
+static void test_notify_capabilities(void **state)
+{
+	static const struct {
+		uint8_t bar;
+		uint32_t offset, length, multiplier;
+	} want[] = {{0, 16, 2, 0}, {4, 0x3000, 4 * FAKE_VIRTIO_QUEUES, 4}};
+	struct virtio_pci_rig r;
+	unsigned cap, n = 0;
+
+	(void)state;
+	virtio_pci_rig_init(&r, false, false);
+	for (cap = cfg(&r, PCI_CAPABILITIES, 1); cap; cap = cfg(&r, cap + 1, 1)) {
+		if (cfg(&r, cap, 1) != PCI_CAP_VENDOR || cfg(&r, cap + 3, 1) != 2)
+			continue;
+		assert_true(n < 2);
+		assert_int_equal(cfg(&r, cap + 4, 1), want[n].bar);
+		assert_int_equal(cfg(&r, cap + 8, 4), want[n].offset);
+		assert_int_equal(cfg(&r, cap + 12, 4), want[n].length);
+		assert_int_equal(cfg(&r, cap + 16, 4), want[n].multiplier);
+		n++;
+	}
+	assert_int_equal(n, 2);
+	virtio_pci_rig_fini(&r);
+}
+
 static void test_doorbells(void **state)
 {
 	struct virtio_pci_rig r;
@@ -466,6 +492,7 @@ int main(void)
 	    cmocka_unit_test(test_queue_reset),
 	    cmocka_unit_test(test_config),
 	    cmocka_unit_test(test_window),
+	    cmocka_unit_test(test_notify_capabilities),
 	    cmocka_unit_test(test_doorbells),
 	    cmocka_unit_test(test_machine_reset),
 	};
