@@ -28,7 +28,7 @@ ZERO_LOCALS := $(shell for f in "" \
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) -fPIE -fno-common -fstack-protector-strong \
 	$(ZERO_LOCALS) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now $(LDFLAGS)
-# liburing is linked statically: src/block/io_uring.c says why.
+# liburing is linked statically: src/core/loop_ring.c says why.
 LDLIBS_ALL = -pthread -ldl -l:liburing.a $(LDLIBS)
 
 ifeq ($(SANITIZE),1)

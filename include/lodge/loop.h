@@ -84,6 +84,21 @@ void loop_timer_cancel(struct loop *l, struct timer *t);
 /* Runs t->fn once on the loop thread, soon. Any thread. Posting a queued task does nothing. */
 void loop_post(struct loop *l, struct task *t);
 
+/*
+ * Writes 1 to fd, an eventfd with EFD_NONBLOCK, before the loop sleeps next: at once, or with what
+ * else its ring submits then (loop_ring.h). The loop's thread. loop_flush(): now, before fd is
+ * closed or what it stands for is taken away.
+ */
+void loop_signal(struct loop *l, int fd);
+void loop_flush(struct loop *l);
+
+/*
+ * A device found n requests waiting when it was told of some. Who runs the loop may hear of it, and
+ * choose how eagerly its thread is to start. The loop's thread; heard from before it runs.
+ */
+void loop_gathered(struct loop *l, unsigned n);
+void loop_hear_gathered(struct loop *l, void (*fn)(void *arg, unsigned n), void *arg);
+
 /* Runs until loop_stop(), also one that came before. Returns 0 or -errno. */
 int loop_run(struct loop *l);
 /* Any thread, and from a signal handler. */

@@ -42,8 +42,9 @@ bool pci_msix_fire(struct pci_msix *x, unsigned vector);
 
 /*
  * The same for who batches system calls: an eventfd to which the caller then writes 1 on behalf of
- * this one interrupt, or -1 when there is nothing left to do. If the guest masks the vector before
- * the write is done, one message may still come, as one that was already on the bus.
+ * this one interrupt; -1 when there is nothing left to do; -ENOTCONN: MSI-X is disabled. If the
+ * guest masks the vector before the write is done, one message may still come, as one that was
+ * already on the bus.
  */
 int pci_msix_fire_fd(struct pci_msix *x, unsigned vector);
 

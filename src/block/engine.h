@@ -10,6 +10,7 @@
 #define BLOCK_ENGINE_H
 
 #include <lodge/block.h>
+#include <lodge/loop_ring.h>
 #include <stddef.h>
 
 enum io_kind {
@@ -19,6 +20,8 @@ enum io_kind {
 	IO_PUNCH, /* the range reads as zeroes and takes no space; the file's size stays */
 	IO_ZERO,  /* the range reads as zeroes and keeps its space; the file's size stays */
 };
+
+struct engine;
 
 struct io {
 	enum io_kind kind;
@@ -34,11 +37,12 @@ struct io {
 	 * the loop's thread, never inside engine_submit().
 	 */
 	void (*done)(struct io *io, int64_t result);
-	int64_t result;  /* the engine's */
-	struct io *next; /* the engine's */
+	/* The engine's. */
+	int64_t result;
+	struct io *next;
+	struct ring_op op;
+	struct engine *engine;
 };
-
-struct engine;
 
 struct engine_ops {
 	const char *name;

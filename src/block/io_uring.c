@@ -1,42 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The engine of io_uring(7), by liburing.
+ * The engine of io_uring(7), in the ring of its loop (lodge/loop_ring.h).
  *
- * Theory of operation: what is submitted during one round of the loop stands in the submission ring
- * and goes to the kernel in one io_uring_enter(2), by a task at the start of the next round. What
- * completes at once, as reads of the page cache do, is answered right there. The rest makes the
- * ring's descriptor readable, which the loop watches, so that there is no eventfd to be read.
+ * Theory of operation: what is submitted stands in the ring until the loop sleeps, which hands it
+ * to the kernel, and waits, in one system call. So a request costs that call, whatever else it
+ * brings.
  *
  * Files are registered when they are first used, which saves taking a reference for every io.
  * Buffers are not: the kernel pins registered memory, so registering guest RAM would commit all of
  * it and ask for as large a limit on locked memory.
  *
- * In work are never more than the ring has entries; what comes on top waits in a list. liburing is
- * linked statically: most of it is inline functions that fit one version of its library only.
- *
- * Needed: the operations of Linux 5.6. COOP_TASKRUN (5.19) spares the loop's thread interruptions.
+ * In work are never more than `depth`; what comes on top waits in a list.
  */
 #include "block/engine.h"
+
+#include <lodge/loop_ring.h>
 
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-
-#define FILES_MAX   16u
-#define ENTRIES_MAX 1024u
 
 struct uring {
 	struct engine engine;
 	struct loop *loop;
-	struct io_uring ring;
-	struct watch watch;
-	struct task flush;
+	struct task again; /* the kernel took none, and nothing is in work that would say when */
 	struct io *waiting, **waiting_end;
-	unsigned entries, in_work;
-	int file[FILES_MAX]; /* descriptors that are registered, by index; -1: free */
-	bool files_registered;
+	unsigned depth, in_work;
 };
 
 static struct uring *uring_of(struct engine *e)
@@ -46,35 +36,9 @@ static struct uring *uring_of(struct engine *e)
 
 /* --- submitting --- */
 
-/* The index of fd among the registered files, or -1. */
-static int fixed_file(struct uring *u, int fd)
-{
-	int vacant = -1;
-
-	for (unsigned i = 0; i < FILES_MAX; i++) {
-		if (u->file[i] == fd)
-			return (int)i;
-		if (u->file[i] < 0)
-			vacant = (int)i;
-	}
-	if (!u->files_registered || vacant < 0 ||
-	    io_uring_register_files_update(&u->ring, (unsigned)vacant, &fd, 1) != 1)
-		return -1;
-	u->file[vacant] = fd;
-	return vacant;
-}
-
 static void uring_forget(struct engine *e, int fd)
 {
-	struct uring *u = uring_of(e);
-	int none = -1;
-
-	for (unsigned i = 0; i < FILES_MAX; i++) {
-		if (u->file[i] == fd) {
-			io_uring_register_files_update(&u->ring, i, &none, 1);
-			u->file[i] = -1;
-		}
-	}
+	loop_ring_forget_file(uring_of(e)->loop, fd);
 }
 
 static void fill(struct io_uring_sqe *sqe, const struct io *io, int fd)
@@ -111,36 +75,26 @@ static void fill(struct io_uring_sqe *sqe, const struct io *io, int fd)
 	}
 }
 
+static void completed(struct ring_op *op, int result);
+
 /* Puts io into the submission ring. False: there is no room. */
 static bool enqueue(struct uring *u, struct io *io)
 {
-	struct io_uring_sqe *sqe = u->in_work < u->entries ? io_uring_get_sqe(&u->ring) : NULL;
+	struct io_uring_sqe *sqe = u->in_work < u->depth ? loop_ring_sqe(u->loop) : NULL;
 	int index;
 
 	if (!sqe)
 		return false;
-	index = fixed_file(u, io->fd);
+	index = loop_ring_file(u->loop, io->fd);
 	fill(sqe, io, index < 0 ? io->fd : index);
 	if (index >= 0)
 		sqe->flags |= IOSQE_FIXED_FILE;
-	io_uring_sqe_set_data(sqe, io);
+	io->op.done = completed;
+	io->engine = &u->engine;
+	io_uring_sqe_set_data(sqe, &io->op);
 	u->in_work++;
 	return true;
 }
-
-static void uring_submit(struct engine *e, struct io *io)
-{
-	struct uring *u = uring_of(e);
-
-	if (u->waiting || !enqueue(u, io)) {
-		io->next = NULL;
-		*u->waiting_end = io;
-		u->waiting_end = &io->next;
-	}
-	loop_post(u->loop, &u->flush);
-}
-
-/* --- completing --- */
 
 static void enqueue_waiting(struct uring *u)
 {
@@ -155,47 +109,37 @@ static void enqueue_waiting(struct uring *u)
 		if (!next)
 			u->waiting_end = &u->waiting;
 	}
+	if (u->waiting && !u->in_work)
+		loop_post(u->loop, &u->again);
 }
 
-/* Answers what is done; at most a ring full, so that the loop's other users get their turn. */
-static void reap(struct uring *u)
+static void try_again(struct task *t)
 {
-	struct io_uring_cqe *cqe;
+	enqueue_waiting(container_of(t, struct uring, again));
+}
 
-	for (unsigned n = 0; n < 2 * u->entries && io_uring_peek_cqe(&u->ring, &cqe) == 0; n++) {
-		struct io *io = io_uring_cqe_get_data(cqe);
-		int result = cqe->res;
+static void uring_submit(struct engine *e, struct io *io)
+{
+	struct uring *u = uring_of(e);
 
-		io_uring_cqe_seen(&u->ring, cqe);
-		u->in_work--;
-		io->done(io, result);
-	}
-	if (u->waiting) {
+	if (!u->waiting && enqueue(u, io))
+		return;
+	io->next = NULL;
+	*u->waiting_end = io;
+	u->waiting_end = &io->next;
+	if (!u->in_work)
+		loop_post(u->loop, &u->again);
+}
+
+static void completed(struct ring_op *op, int result)
+{
+	struct io *io = container_of(op, struct io, op);
+	struct uring *u = uring_of(io->engine);
+
+	u->in_work--;
+	if (u->waiting)
 		enqueue_waiting(u);
-		loop_post(u->loop, &u->flush);
-	}
-}
-
-static void flush(struct task *t)
-{
-	struct uring *u = (struct uring *)((char *)t - offsetof(struct uring, flush));
-
-	enqueue_waiting(u);
-	if (io_uring_sq_ready(&u->ring)) {
-		io_uring_submit(&u->ring);
-		/* The kernel is short of memory, or wants completions taken first. */
-		if (io_uring_sq_ready(&u->ring))
-			loop_post(u->loop, &u->flush);
-	}
-	reap(u);
-}
-
-static void on_ready(struct watch *w, uint32_t revents)
-{
-	struct uring *u = (struct uring *)((char *)w - offsetof(struct uring, watch));
-
-	(void)revents;
-	reap(u);
+	io->done(io, result);
 }
 
 static int64_t uring_run(struct engine *e, struct io *io)
@@ -210,48 +154,14 @@ static void uring_destroy(struct engine *e)
 {
 	struct uring *u = uring_of(e);
 
-	assert(u->in_work == 0 && !u->waiting);
-	loop_unwatch(u->loop, &u->watch);
-	io_uring_queue_exit(&u->ring);
+	assert(u->in_work == 0 && !u->waiting && !u->again.queued);
 	free(u);
-}
-
-static bool has_operations(struct io_uring *ring)
-{
-	static const int needed[] = {IORING_OP_READ,   IORING_OP_WRITE, IORING_OP_READV,
-				     IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
-	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
-	bool all = probe != NULL;
-
-	for (unsigned i = 0; all && i < sizeof(needed) / sizeof(needed[0]); i++)
-		all = io_uring_opcode_supported(probe, needed[i]);
-	io_uring_free_probe(probe);
-	return all;
-}
-
-static int set_up(struct uring *u)
-{
-	int err = io_uring_queue_init(u->entries, &u->ring, IORING_SETUP_COOP_TASKRUN);
-
-	if (err == -EINVAL)
-		err = io_uring_queue_init(u->entries, &u->ring, 0);
-	if (err)
-		return err;
-	if (!has_operations(&u->ring))
-		err = -ENOSYS;
-	u->files_registered = io_uring_register_files(&u->ring, u->file, FILES_MAX) == 0;
-	u->watch.fd = u->ring.ring_fd;
-	u->watch.events = EPOLLIN;
-	u->watch.fn = on_ready;
-	if (!err)
-		err = loop_watch(u->loop, &u->watch);
-	if (err)
-		io_uring_queue_exit(&u->ring);
-	return err;
 }
 
 int engine_create_io_uring(struct loop *l, unsigned depth, struct engine **out)
 {
+	static const int needed[] = {IORING_OP_READ,   IORING_OP_WRITE, IORING_OP_READV,
+				     IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
 	static const struct engine_ops ops = {
 	    .name = "io_uring",
 	    .submit = uring_submit,
@@ -259,23 +169,19 @@ int engine_create_io_uring(struct loop *l, unsigned depth, struct engine **out)
 	    .forget = uring_forget,
 	    .destroy = uring_destroy,
 	};
-	struct uring *u = calloc(1, sizeof(*u));
-	int err;
+	int err = loop_ring_open(l, needed, sizeof(needed) / sizeof(needed[0]));
+	struct uring *u;
 
+	if (err)
+		return err;
+	u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
 	u->engine.ops = &ops;
 	u->loop = l;
-	u->flush.fn = flush;
+	u->again.fn = try_again;
 	u->waiting_end = &u->waiting;
-	u->entries = depth < ENTRIES_MAX ? depth : ENTRIES_MAX;
-	for (unsigned i = 0; i < FILES_MAX; i++)
-		u->file[i] = -1;
-	err = set_up(u);
-	if (err) {
-		free(u);
-		return err;
-	}
+	u->depth = depth;
 	*out = &u->engine;
 	return 0;
 }

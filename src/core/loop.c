@@ -20,12 +20,10 @@
  * loop_step(). The lock guards all of struct loop and the loop's fields in watches, timers and
  * tasks; it is never held during a callback.
  */
-#include <lodge/loop.h>
+#include "core/loop_internal.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -33,30 +31,6 @@
 #include <unistd.h>
 
 #define EVENT_BATCH 64
-#define WAKE_DATA   UINT64_MAX
-#define NEVER_NS    UINT64_MAX
-
-struct slot {
-	struct watch *watch; /* NULL: free */
-	uint32_t generation;
-	bool polled; /* the descriptor is in the epoll set */
-};
-
-struct loop {
-	struct clock *clock;
-	int epoll_fd, wake_fd;
-	atomic_bool stop;
-
-	pthread_mutex_t lock; /* guards what follows */
-	bool running;
-	pthread_t thread;      /* while running */
-	uint64_t sleeps_until; /* ns; 0: awake, or woken already */
-	struct task *first_task, *last_task;
-	struct slot *slots;
-	unsigned slot_count, watch_count;
-	struct timer *heap[LOOP_TIMERS_MAX];
-	unsigned timer_count;
-};
 
 int loop_create(struct clock *clock, struct loop **out)
 {
@@ -85,6 +59,7 @@ void loop_destroy(struct loop *l)
 	if (!l)
 		return;
 	assert(l->watch_count == 0 && !l->running);
+	loop_ring_close(l);
 	if (l->epoll_fd >= 0)
 		close(l->epoll_fd);
 	if (l->wake_fd >= 0)
@@ -162,7 +137,7 @@ static struct slot *free_slot(struct loop *l)
  * asked for nothing, so such a one is taken out of the set: a closed pipe must not spin the loop
  * while its owner waits for room. Lock held.
  */
-static int poll_slot(struct loop *l, struct slot *s, int fd, uint32_t events)
+static int epoll_slot(struct loop *l, struct slot *s, int fd, uint32_t events)
 {
 	struct epoll_event e = {.events = events};
 	int op = s->polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
@@ -173,11 +148,32 @@ static int poll_slot(struct loop *l, struct slot *s, int fd, uint32_t events)
 		s->polled = false;
 		return 0;
 	}
-	e.data.u64 = (uint64_t)(s - l->slots) << 32 | s->generation;
+	e.data.u64 = slot_data(l, s);
 	if (epoll_ctl(l->epoll_fd, op, fd, &e) < 0)
 		return -errno;
 	s->polled = true;
 	return 0;
+}
+
+/* The ring polls from the loop's thread, so it cannot say that a file cannot be watched. */
+static int ring_slot(struct loop *l, struct slot *s, int fd)
+{
+	struct epoll_event e = {0};
+
+	if (!s->watch) {
+		if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0)
+			return -errno;
+		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, &e);
+	}
+	loop_ring_change(l, s);
+	wake_before(l, 0);
+	return 0;
+}
+
+/* Lock held. */
+static int poll_slot(struct loop *l, struct slot *s, int fd, uint32_t events)
+{
+	return l->ring ? ring_slot(l, s, fd) : epoll_slot(l, s, fd, events);
 }
 
 static struct slot *slot_of(struct loop *l, const struct watch *w)
@@ -226,7 +222,10 @@ void loop_unwatch(struct loop *l, struct watch *w)
 	assert(is_here(l));
 	if (w->slot) {
 		s = slot_of(l, w);
-		poll_slot(l, s, w->fd, 0);
+		if (l->ring)
+			loop_ring_cancel(l, s);
+		else
+			epoll_slot(l, s, w->fd, 0);
 		s->watch = NULL;
 		s->generation++;
 		l->watch_count--;
@@ -235,21 +234,24 @@ void loop_unwatch(struct loop *l, struct watch *w)
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* The watch that an event is for, and what of it is still asked for; NULL: nobody any more. */
-static struct watch *watch_of_event(struct loop *l, const struct epoll_event *e, uint32_t *revents)
+struct watch *loop_take_event(struct loop *l, uint64_t data, bool ended, uint32_t *events)
 {
-	uint32_t index = (uint32_t)(e->data.u64 >> 32);
-	uint32_t generation = (uint32_t)e->data.u64;
+	uint32_t index = (uint32_t)(data >> 32);
+	uint32_t generation = (uint32_t)data;
 	struct watch *w = NULL;
 
 	pthread_mutex_lock(&l->lock);
 	if (index < l->slot_count && l->slots[index].generation == generation &&
 	    l->slots[index].polled)
 		w = l->slots[index].watch;
+	if (w && ended) {
+		l->slots[index].polled = false;
+		loop_ring_change(l, &l->slots[index]);
+	}
 	if (w)
-		*revents = e->events & (w->events | EPOLLERR | EPOLLHUP);
+		*events &= w->events | EPOLLERR | EPOLLHUP;
 	pthread_mutex_unlock(&l->lock);
-	return w && *revents ? w : NULL;
+	return w && *events ? w : NULL;
 }
 
 static unsigned run_watches(struct loop *l, const struct epoll_event *events, int n)
@@ -262,7 +264,8 @@ static unsigned run_watches(struct loop *l, const struct epoll_event *events, in
 	for (i = 0; i < n; i++) {
 		if (events[i].data.u64 == WAKE_DATA)
 			continue;
-		w = watch_of_event(l, &events[i], &revents);
+		revents = events[i].events;
+		w = loop_take_event(l, events[i].data.u64, false, &revents);
 		if (w) {
 			w->fn(w, revents);
 			ran++;
@@ -358,13 +361,14 @@ static struct timer *take_due_timer(struct loop *l, uint64_t now)
 
 static unsigned run_timers(struct loop *l)
 {
-	uint64_t now = clock_now_ns(l->clock);
 	struct timer *t;
 	unsigned ran, limit;
+	uint64_t now;
 
 	pthread_mutex_lock(&l->lock);
 	limit = l->timer_count;
 	pthread_mutex_unlock(&l->lock);
+	now = limit ? clock_now_ns(l->clock) : 0;
 	for (ran = 0; ran < limit && (t = take_due_timer(l, now)); ran++)
 		t->fn(t);
 	return ran;
@@ -424,6 +428,34 @@ static unsigned run_tasks(struct loop *l)
 	return ran;
 }
 
+/* --- signals --- */
+
+void loop_signal(struct loop *l, int fd)
+{
+	if (!l->ring || !loop_ring_signal(l, fd))
+		eventfd_write(fd, 1);
+}
+
+void loop_flush(struct loop *l)
+{
+	if (l->ring)
+		loop_ring_submit(l);
+}
+
+/* --- how much there is to do at once --- */
+
+void loop_hear_gathered(struct loop *l, void (*fn)(void *arg, unsigned n), void *arg)
+{
+	l->gathered = fn;
+	l->gathered_arg = arg;
+}
+
+void loop_gathered(struct loop *l, unsigned n)
+{
+	if (l->gathered && n)
+		l->gathered(l->gathered_arg, n);
+}
+
 /* --- rounds --- */
 
 /* How long the loop may sleep; announces it to those who wake. UINT64_MAX: until woken. */
@@ -446,7 +478,7 @@ out:
 	return sleep;
 }
 
-static void end_sleep(struct loop *l)
+void loop_end_sleep(struct loop *l)
 {
 	pthread_mutex_lock(&l->lock);
 	l->sleeps_until = 0;
@@ -476,12 +508,15 @@ static int wait_ns(int epoll_fd, struct epoll_event *events, uint64_t ns)
 static int poll_once(struct loop *l, uint64_t ns)
 {
 	struct epoll_event events[EVENT_BATCH];
-	int n = wait_ns(l->epoll_fd, events, ns);
+	int n;
 
+	if (l->ring)
+		return loop_ring_poll(l, ns);
+	n = wait_ns(l->epoll_fd, events, ns);
 	if (n < 0)
 		n = errno == EINTR ? 0 : -errno;
 	if (ns)
-		end_sleep(l);
+		loop_end_sleep(l);
 	return n < 0 ? n : (int)run_watches(l, events, n);
 }
 
@@ -498,12 +533,16 @@ int loop_run(struct loop *l)
 	int ret = 0;
 
 	set_running(l, true);
+	if (l->ring)
+		loop_ring_enter_thread(l);
 	while (ret >= 0 && !atomic_load(&l->stop)) {
 		run_timers(l);
 		run_tasks(l);
 		ret = poll_once(l, begin_sleep(l));
 	}
 	atomic_store(&l->stop, false);
+	if (l->ring)
+		loop_ring_leave_thread(l);
 	set_running(l, false);
 	return ret < 0 ? ret : 0;
 }

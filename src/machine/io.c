@@ -7,9 +7,12 @@
  * the main thread. It also runs while the machine stands still or is reset, as a device's reset
  * waits for what the loop has in work. A machine without such devices has no second thread.
  *
- * The thread is SCHED_BATCH (sched(7)): where a processor is free it starts as soon as it is woken,
- * but it does not push a vCPU aside. That one goes on until it waits or its turn is over, and then
- * there are several requests to be done at once instead of one. If it may not be set, nothing
+ * Where a processor is free, the thread starts as soon as it is woken. Where none is, it matters
+ * whether it pushes the vCPU aside that woke it. One that is SCHED_BATCH (sched(7)) does not: the
+ * vCPU goes on until it waits or its turn is over, and then there are several requests to be done
+ * at once instead of one. A guest that asks for one thing at a time has nothing to add, though, and
+ * would only go to sleep and be woken. So the thread is SCHED_BATCH as long as requests gather, an
+ * ordinary one once they do not, and tries again after a while. If it may not be set, nothing
  * breaks.
  */
 #include "machine/machine_internal.h"
@@ -20,6 +23,11 @@
 #include <sched.h>
 #include <string.h>
 
+/* So many kicks in a row that find one request each, and the thread is an ordinary one for so many.
+ */
+#define TRIAL_KICKS 16u
+#define EAGER_KICKS 512u
+
 int io_create(struct machine *m, struct refusal *why)
 {
 	int err = m->io.loop ? 0 : loop_create(clock_host(), &m->io.loop);
@@ -27,13 +35,33 @@ int io_create(struct machine *m, struct refusal *why)
 	return err ? refuse_errno(why, -err, NULL, NULL, "start") : 0;
 }
 
+static void set_eager(struct machine_io *io, bool eager)
+{
+	const struct sched_param none = {0};
+
+	io->eager = eager;
+	io->rest = eager ? EAGER_KICKS : TRIAL_KICKS;
+	(void)pthread_setschedparam(pthread_self(), eager ? SCHED_OTHER : SCHED_BATCH, &none);
+}
+
+/* A kick found n requests. */
+static void gathered(void *arg, unsigned n)
+{
+	struct machine_io *io = arg;
+
+	if (!io->eager && n > 1)
+		io->rest = TRIAL_KICKS;
+	else if (--io->rest == 0)
+		set_eager(io, !io->eager);
+}
+
 static void *io_thread(void *arg)
 {
-	const struct sched_param batch = {0};
 	struct machine *m = arg;
 	int err;
 
-	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
+	set_eager(&m->io, false);
+	loop_hear_gathered(m->io.loop, gathered, &m->io);
 	err = loop_run(m->io.loop);
 	if (err) {
 		log_error("io/0: event loop: %s", strerror(-err));

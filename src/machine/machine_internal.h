@@ -66,6 +66,9 @@ struct machine_io {
 	struct task call;
 	void (*call_fn)(void *arg); /* NULL: none, or done */
 	void *call_arg;
+	/* io/0's own: whether it pushes vCPUs aside, and for how many kicks more at least. */
+	bool eager;
+	unsigned rest;
 };
 
 /* backends.c: what stands behind a disk or an adapter, until a device takes it over. */

@@ -185,8 +185,8 @@ int pci_msix_fire_fd(struct pci_msix *x, unsigned vector)
 		fd = msi_fd(&x->vector[vector].route);
 	}
 	pthread_mutex_unlock(&x->lock);
-	if (fd < 0)
-		pci_msix_fire(x, vector);
+	if (fd < 0 && !pci_msix_fire(x, vector))
+		return -ENOTCONN;
 	return fd;
 }
 

@@ -4,8 +4,8 @@
  *
  * Theory of operation: Virtio 1.2, section 5.2. A kick takes every chain that is there, up to a
  * ring full, and submits each to the block layer (blk_request.c), which hands a batch to the kernel
- * at once. What completes is pushed back as it comes; a task, posted behind the engine's,
- * interrupts once a queue for all of a pass of the loop.
+ * at once. What completes is pushed back as it comes; a task interrupts once a queue for all of a
+ * pass of the loop.
  *
  * Writes are durable when done while the driver has no other way to make them so: it knows no
  * FLUSH, or turned the write cache off (5.2.6.2).
@@ -32,6 +32,7 @@ static void take_chains(struct blk_queue *q)
 	while (left && virtio_blk_take_chain(q))
 		left--;
 	q->more = left == 0;
+	loop_gathered(q->blk->v.loop, VIRTIO_BLK_QUEUE_SIZE - left);
 }
 
 static void kicked(struct virtio_device *v, struct virtq *ring)
@@ -42,8 +43,8 @@ static void kicked(struct virtio_device *v, struct virtq *ring)
 	if (b->state != RUNNING || q->stopping)
 		return;
 	take_chains(q);
-	/* Behind the engine's task: what completes in there is told of in this pass of the loop. */
-	loop_post(v->loop, &b->pass);
+	if (q->more)
+		loop_post(v->loop, &b->pass);
 }
 
 static void pass(struct task *t)

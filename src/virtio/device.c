@@ -79,6 +79,7 @@ static void stop_device(struct virtio_device *v)
 void virtio_stopped(struct virtio_device *v)
 {
 	assert(v->stopping);
+	loop_flush(v->loop);
 	for (unsigned i = 0; i < v->queue_count; i++) {
 		struct virtio_queue *q = &v->queue[i];
 
@@ -111,6 +112,7 @@ void virtio_queue_stopped(struct virtio_device *v, struct virtq *ring)
 	/* Else stop() has come in between, which answers for all. */
 	if (!q->stopping || v->stopping)
 		return;
+	loop_flush(v->loop);
 	virtq_stop(&q->ring);
 	q->running = q->stopping = q->fresh = false;
 	pthread_mutex_lock(&v->lock);

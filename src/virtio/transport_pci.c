@@ -72,25 +72,24 @@ uint8_t virtio_pci_take_isr(struct virtio_pci *x)
 	return isr;
 }
 
-static void interrupt(struct virtio_pci *x, uint16_t vector, uint8_t bit)
-{
-	/* NO_VECTOR is none of those that there are. */
-	if (!pci_msix_fire(x->msix, vector))
-		raise_isr(x, bit);
-}
-
+/* On the loop's thread. NO_VECTOR is none of those that there are. */
 static void queue_interrupt(void *arg, unsigned queue)
 {
 	struct virtio_pci *x = arg;
+	int fd = pci_msix_fire_fd(x->msix, x->v->queue[queue].vector);
 
-	interrupt(x, x->v->queue[queue].vector, ISR_QUEUE);
+	if (fd >= 0)
+		loop_signal(x->v->loop, fd);
+	else if (fd == -ENOTCONN)
+		raise_isr(x, ISR_QUEUE);
 }
 
 static void config_interrupt(void *arg)
 {
 	struct virtio_pci *x = arg;
 
-	interrupt(x, x->config_vector, ISR_CONFIG);
+	if (!pci_msix_fire(x->msix, x->config_vector))
+		raise_isr(x, ISR_CONFIG);
 }
 
 static void was_reset(void *arg)

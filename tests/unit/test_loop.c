@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The event loop: timers on a stepped clock, tasks from other threads, waking and stopping. */
 #include "fake_clock.h"
+#include <lodge/loop_ring.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -273,12 +274,26 @@ struct runner {
 };
 
 static struct runner runner;
+static bool in_ring; /* the loop sleeps in io_uring */
 
 static int setup_runner(void **state)
 {
 	(void)state;
 	memset(&runner, 0, sizeof(runner));
-	return loop_create(clock_host(), &runner.loop);
+	if (loop_create(clock_host(), &runner.loop))
+		return -1;
+	return in_ring ? loop_ring_open(runner.loop, NULL, 0) : 0;
+}
+
+/* Again in a loop that sleeps in io_uring; test_loop_ring says where there is none. */
+static int setup_ring_runners(void **state)
+{
+	struct loop *l = NULL;
+
+	(void)state;
+	in_ring = !loop_create(clock_host(), &l) && !loop_ring_open(l, NULL, 0);
+	loop_destroy(l);
+	return 0;
 }
 
 static int teardown_runner(void **state)
@@ -470,5 +485,12 @@ int main(void)
 	    RUNNER_TEST(test_create_without_descriptors),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const struct CMUnitTest runners[] = {
+	    RUNNER_TEST(test_post_wakes),         RUNNER_TEST(test_earlier_timer_wakes),
+	    RUNNER_TEST(test_stop_before_run),    RUNNER_TEST(test_stop_from_signal),
+	    RUNNER_TEST(test_posts_from_threads),
+	};
+	int failed = cmocka_run_group_tests_name("epoll", tests, NULL, NULL);
+
+	return failed + cmocka_run_group_tests_name("ring", runners, setup_ring_runners, NULL);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The event loop's watches, above all those that go while an event of theirs is under way. */
 #include "fake_clock.h"
+#include <lodge/loop_ring.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,12 +18,15 @@
 
 static struct fake_clock fake;
 static struct loop *loop;
+static bool in_ring; /* the loop sleeps in io_uring */
 
 static int setup(void **state)
 {
 	(void)state;
 	fake_clock_init(&fake, 0);
-	return loop_create(&fake.clock, &loop);
+	if (loop_create(&fake.clock, &loop))
+		return -1;
+	return in_ring ? loop_ring_open(loop, NULL, 0) : 0;
 }
 
 static int teardown(void **state)
@@ -240,6 +245,16 @@ static void test_many_watches(void **state)
 	}
 }
 
+static bool loop_has_ring(void)
+{
+	bool has;
+
+	assert(loop_create(clock_host(), &loop) == 0);
+	has = loop_ring_open(loop, NULL, 0) == 0;
+	loop_destroy(loop);
+	return has;
+}
+
 #define WATCH_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -251,5 +266,10 @@ int main(void)
 	    WATCH_TEST(test_watch_refused),        WATCH_TEST(test_many_watches),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("epoll", tests, NULL, NULL);
+
+	if (!loop_has_ring())
+		return failed; /* test_loop_ring says so */
+	in_ring = true;
+	return failed + cmocka_run_group_tests_name("ring", tests, NULL, NULL);
 }

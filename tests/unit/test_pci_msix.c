@@ -6,6 +6,7 @@
 #include <lodge/log.h>
 #include <lodge/pci_interrupt.h>
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -175,6 +176,7 @@ static void test_masks_and_pending(void **state)
 	program(r, 33, GOOD_PLACE, 0x41, false);
 	/* Disabled: nothing, and nothing is remembered. */
 	assert_false(pci_msix_enabled(r->msix));
+	assert_int_equal(pci_msix_fire_fd(r->msix, 33), -ENOTCONN);
 	assert_false(pci_msix_fire(r->msix, 33));
 	control(r, ENABLE);
 	assert_true(pci_msix_enabled(r->msix));
