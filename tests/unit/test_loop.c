@@ -428,6 +428,7 @@ static void test_posts_from_threads(void **state)
 	unsigned i;
 
 	(void)state;
+	memset(posters, 0, sizeof(posters));
 	start_loop();
 	for (i = 0; i < POSTERS; i++) {
 		posters[i].task.fn = count_post;
