@@ -248,8 +248,8 @@ struct watch *loop_take_event(struct loop *l, uint64_t data, bool ended, uint32_
 		l->slots[index].polled = false;
 		loop_ring_change(l, &l->slots[index]);
 	}
-	if (w)
-		*events &= w->events | EPOLLERR | EPOLLHUP;
+	if (w) /* one that asks for nothing any more is told nothing, not even EPOLLHUP */
+		*events &= w->events ? w->events | EPOLLERR | EPOLLHUP : 0;
 	pthread_mutex_unlock(&l->lock);
 	return w && *events ? w : NULL;
 }

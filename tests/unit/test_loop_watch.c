@@ -215,6 +215,36 @@ static void test_hangup_is_silent_without_events(void **state)
 	drop(&s);
 }
 
+static void silence_other(struct watch *w, uint32_t revents)
+{
+	struct spy *s = (struct spy *)w;
+
+	(void)revents;
+	s->calls++;
+	assert_int_equal(loop_rewatch(loop, &s->victim->watch, 0), 0);
+}
+
+/* Nor does one hear of it from the batch that was fetched before it stopped to ask. */
+static void test_hangup_in_batch(void **state)
+{
+	struct spy s[2] = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		int fd[2];
+
+		assert_int_equal(pipe(fd), 0);
+		s[i].watch = (struct watch){.fd = fd[0], .events = EPOLLIN, .fn = silence_other};
+		s[i].victim = &s[1 - i];
+		assert_int_equal(loop_watch(loop, &s[i].watch), 0);
+		close(fd[1]);
+	}
+	assert_int_equal(loop_step(loop), 1);
+	assert_int_equal(s[0].calls + s[1].calls, 1);
+	drop(&s[0]);
+	drop(&s[1]);
+}
+
 static void test_watch_refused(void **state)
 {
 	struct spy s = {.watch.fn = spy_called, .watch.events = EPOLLIN, .watch.fd = -1};
@@ -263,7 +293,8 @@ int main(void)
 	    WATCH_TEST(test_watch_level),          WATCH_TEST(test_unwatch_other_in_batch),
 	    WATCH_TEST(test_slot_reused_in_batch), WATCH_TEST(test_rewatch_in_batch),
 	    WATCH_TEST(test_unwatch_self),         WATCH_TEST(test_hangup_is_silent_without_events),
-	    WATCH_TEST(test_watch_refused),        WATCH_TEST(test_many_watches),
+	    WATCH_TEST(test_hangup_in_batch),      WATCH_TEST(test_watch_refused),
+	    WATCH_TEST(test_many_watches),
 	};
 
 	int failed = cmocka_run_group_tests_name("epoll", tests, NULL, NULL);
