@@ -233,16 +233,16 @@ static int check(const struct config_net *n, struct refusal *why)
 
 void config_default_mac(const struct config_net *n, unsigned index, uint8_t mac[6])
 {
-	/* Locally administered, of one adapter; FNV-1a over the name. */
-	const char *name = n->params.ifname ? n->params.ifname : "";
-	uint32_t hash = 2166136261u;
+	/* Guests that meet on a bridge or a cable differ in this. */
+	const char *name = n->params.kind == NET_DGRAM ? n->params.path : n->params.ifname;
+	uint32_t hash = 2166136261u; /* FNV-1a */
 
-	for (; *name; name++)
-		hash = (hash ^ (uint8_t)*name) * 16777619u;
-	memcpy(mac, "\x02LG", 3);
-	mac[3] = n->params.ifname ? (uint8_t)(hash >> 16) : 0;
-	mac[4] = n->params.ifname ? (uint8_t)(hash >> 8) : 0;
-	mac[5] = (uint8_t)((n->params.ifname ? hash & 0xf8 : 0) | index);
+	for (const char *c = name; c && *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	memcpy(mac, "\x02LG", 3); /* locally administered, of one adapter */
+	mac[3] = name ? (uint8_t)(hash >> 16) : 0;
+	mac[4] = name ? (uint8_t)(hash >> 8) : 0;
+	mac[5] = (uint8_t)((name ? hash & 0xf8 : 0) | index);
 }
 
 void config_default_net(struct config_net *n)

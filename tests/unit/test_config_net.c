@@ -75,7 +75,8 @@ static void takes_every_key(void **state)
 	assert_string_equal(n.params.peer, "b");
 }
 
-/* The same in each run; no two of a guest alike, nor two taps of a host. */
+/* The same in each run; no two of a guest alike, nor two taps of a host, nor the ends of a cable.
+ */
 static void makes_addresses(void **state)
 {
 	struct config_net a, b;
@@ -91,6 +92,9 @@ static void makes_addresses(void **state)
 	parse("tap,ifname=tap0", 0, &b);
 	assert_memory_equal(a.params.mac, b.params.mac, 6);
 	parse("tap,ifname=tap0", 7, &b);
+	assert_memory_not_equal(a.params.mac, b.params.mac, 6);
+	parse("dgram,path=a,peer=b", 0, &a);
+	parse("dgram,path=b,peer=a", 0, &b);
 	assert_memory_not_equal(a.params.mac, b.params.mac, 6);
 }
 
