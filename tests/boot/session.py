@@ -23,6 +23,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import consoles  # noqa: E402
 import devices  # noqa: E402
+import networks  # noqa: E402
+import verify  # noqa: E402
 
 LIMIT_S = 120  # for one run; a boot takes about 2 s in the lab on a machine with nothing else to do
 
@@ -227,12 +229,13 @@ def cases():
         linux('no APIC', append='noapic', want=('facts-end',), forbid=False),
     ]
     return (boots + formats + endings + devices.cases(linux, Case, Failure) +
-            consoles.cases(linux, Case, Failure))
+            networks.cases(linux, Failure) + consoles.cases(linux, Case, Failure) +
+            verify.cases(linux, Failure))
 
 
 def run_case(case, lodge, artifacts, log_path):
     with tempfile.TemporaryDirectory() as work:
-        artifacts = dict(artifacts, work=work)
+        artifacts = dict(artifacts, work=work, lodge=lodge)
         if case.files:
             artifacts.update(case.files(work, artifacts))
         content = run_lodge(case, lodge, artifacts, log_path)
