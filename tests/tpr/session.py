@@ -112,7 +112,7 @@ def runs():
         Run('PAE, started in reverse', 'pae reverse smp', cpus=4, check=armed(4)),
         Run('stress', 'count=50000 stress', check=polls, options=RNG),
         Run('stress', 'count=50000 stress', cpus=2, check=polls, options=RNG),
-        Run('stress, PAE', 'pae count=20000 seed=7 stress', cpus=4, check=polls, options=RNG),
+        Run('stress, PAE', 'pae count=1000 seed=7 stress', cpus=4, check=polls, options=RNG),
     ]
     alone = [(name, cpus, words) for cpus, words in ((1, ''), (2, 'pae '))
              for name in ('reset', 'hibernate', 'fresh-rom', 'rom-mapping', 'rom-unmapped-armed')]
